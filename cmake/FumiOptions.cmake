@@ -1,0 +1,53 @@
+# What every target of the project is built with, and the choices a builder has.
+
+option(FUMI_BUILD_TESTS "Build the GoogleTest units and register the end-to-end tests" ON)
+option(FUMI_BUILD_BENCH "Build the benchmark programs in tests/bench" OFF)
+set(FUMI_SANITIZE "" CACHE STRING "Sanitizers for every target, as -fsanitize takes them: address,undefined or thread")
+set(FUMI_CUDA_ARCHITECTURES "80;90;100;120" CACHE STRING
+    "GPU architectures (sm_NN) that the kernels are compiled for; PTX is added for the last")
+set(FUMI_PYTHON "" CACHE FILEPATH "The Python that has torch; default: .venv/bin/python, else python3 on the PATH")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+
+# Everything that is loaded or run ends up side by side, as it does once installed:
+# libfumi_cupti.so finds libfumi_torch.so next to itself, fumi finds both in ../lib.
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+
+find_program(FUMI_CCACHE ccache)
+if(FUMI_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${FUMI_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${FUMI_CCACHE})
+endif()
+
+add_library(fumi_flags INTERFACE)
+target_compile_options(fumi_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Werror>)
+target_include_directories(fumi_flags INTERFACE ${PROJECT_SOURCE_DIR})
+if(FUMI_SANITIZE)
+  target_compile_options(fumi_flags INTERFACE -fsanitize=${FUMI_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(fumi_flags INTERFACE -fsanitize=${FUMI_SANITIZE})
+endif()
+
+# fumi_link_injected(TARGET): links a library that is loaded into somebody else's process. Third-party archives and
+# libstdc++ go in statically, nothing but the symbols of TARGET's version script comes out.
+# Under a sanitizer libstdc++ stays shared: the sanitizer runtime must see throws.
+function(fumi_link_injected target version_script)
+  target_link_options(${target} PRIVATE
+    -Wl,--version-script=${version_script} -Wl,--exclude-libs,ALL -Wl,-z,defs -Wl,--gc-sections)
+  if(NOT FUMI_SANITIZE)
+    target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc)
+  endif()
+  set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${version_script})
+endfunction()
