@@ -1,0 +1,29 @@
+"""What precision was really used: TF32 tensor cores against fp32, as the report says it."""
+import pytest
+
+from support import DEVICE, Session, execute, FUMI, run
+
+PROGRAM = """
+import sys, torch
+torch.backends.cuda.matmul.allow_tf32 = sys.argv[1] == "on"
+torch.manual_seed(3)
+for n in (256, 384):
+    torch.mm(torch.randn(n, 512).cuda(), torch.randn(512, n).cuda())
+    torch.nn.functional.linear(torch.randn(n, 512).cuda(), torch.randn(n, 512).cuda(), torch.randn(n).cuda())
+torch.cuda.synchronize()
+"""
+
+
+@pytest.mark.parametrize("allow, low, high", [("on", 10.0, 12.0), ("off", 20.0, 30.0)])
+def test_effective_bits(tmp_path, allow, low, high):
+    program = tmp_path / "products.py"
+    program.write_text(PROGRAM)
+    extra = {"SOFTCUDA_NUMERICS": "tensorcore"} if DEVICE == "soft" else {}
+    run(tmp_path / "s.fumi", program, allow, **extra)
+    session = Session(tmp_path / "s.fumi")
+    bits = [row[0] for row in session.rows("select effective_bits from checks")]
+    assert len(bits) == 4 and all(low <= b <= high for b in bits), bits
+    assert session.rows("select reason from checks where verdict = 'fail'") == []
+    report = tmp_path / "report.html"
+    execute([FUMI, "report", tmp_path / "s.fumi", "-o", report])
+    assert f"{min(bits):.1f}" in report.read_text()

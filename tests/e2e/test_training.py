@@ -1,0 +1,82 @@
+"""The main job: an unmodified training script, checked, traced to its lines, and not changed by a bit."""
+import pytest
+import torch
+
+from support import DEVICE, HOOK, TRAIN_GPT, Session, plain, run
+
+STEPS = 4
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def training(request, tmp_path_factory):
+    """Trained once with and once without FuMi: (session, output with, output without, dump with, dump without)."""
+    folder = tmp_path_factory.mktemp(request.param)
+    arguments = ["--steps", STEPS, "--dtype", request.param, "--dump"]
+    bare = plain(TRAIN_GPT, *arguments, folder / "plain.pt")
+    checked = run(folder / "gpt.fumi", TRAIN_GPT, *arguments, folder / "checked.pt")
+    return Session(folder / "gpt.fumi"), checked, bare, folder / "checked.pt", folder / "plain.pt"
+
+
+def test_every_call_is_checked_and_passes(training):
+    session = training[0]
+    assert session.one("select count(*) from calls") > 50 * STEPS
+    assert session.unexplained() == []
+    assert session.one("select count(*) from calls where not_checked <> ''") == 0
+    assert session.rows("select distinct verdict from checks") and session.one("select distinct verdict from checks") == "pass"
+
+
+@pytest.mark.parametrize("phase", ["forward", "backward"])
+def test_linear_is_named_with_its_line_and_module(training, phase):
+    session = training[0]
+    rows = session.rows("select distinct location, module from calls where api = 'torch.nn.functional.linear' and phase = ?", phase)
+    places = {(row["location"], row["module"]) for row in rows}
+    lines = TRAIN_GPT.read_text().splitlines()
+    assert places
+    for location, module in places:
+        path, _, line = location.rpartition(":")
+        assert path == str(TRAIN_GPT)
+        assert "self." in lines[int(line) - 1] and "(" in lines[int(line) - 1], f"{location} is no call of a module"
+        assert module.endswith("(Linear)"), module
+    assert any(module.startswith("blocks.1.attention.qkv") for _, module in places), places
+
+
+def test_no_call_is_unmapped(training):
+    session = training[0]
+    assert session.rows("select function, op from calls where api = '' or location = '' or phase = 'none'") == []
+
+
+def test_losses_and_parameters_are_identical_bit_for_bit(training):
+    _, checked, bare, checked_dump, plain_dump = training
+    losses = [line for line in bare.stdout.splitlines() if line.startswith("step")]
+    assert len(losses) == STEPS
+    assert [line for line in checked.stdout.splitlines() if line.startswith("step")] == losses
+    with_fumi, without = torch.load(checked_dump), torch.load(plain_dump)
+    assert with_fumi.keys() == without.keys()
+    for name, value in without.items():
+        assert torch.equal(with_fumi[name].view(torch.uint8), value.view(torch.uint8)), name
+
+
+def test_the_summary_says_what_was_checked(training):
+    session, checked, *_ = training
+    text = checked.stdout + checked.stderr
+    assert str(session.one("select count(*) from calls")) in text
+    assert "torch.nn.functional.linear" in text
+
+
+def test_injection_alone_writes_a_session(tmp_path):
+    plain(TRAIN_GPT, "--steps", 1, inject=HOOK, cwd=tmp_path)
+    (path,) = tmp_path.glob("*.fumi")
+    session = Session(path)
+    assert session.one("select count(*) from checks") > 40
+    assert session.one("select count(*) from calls where api = 'torch.nn.functional.linear' and phase = 'backward'") > 0
+
+
+@pytest.mark.skipif(DEVICE != "soft", reason="a property of the software device's scheduler")
+def test_an_adversarial_schedule_changes_nothing(tmp_path):
+    arguments = ["--steps", 2]
+    calm = plain(TRAIN_GPT, *arguments)
+    wild = run(tmp_path / "wild.fumi", TRAIN_GPT, *arguments, SOFTCUDA_SCHEDULE="adversarial", SOFTCUDA_SEED="5")
+    assert [l for l in wild.stdout.splitlines() if l.startswith("step")] == calm.stdout.splitlines()
+    session = Session(tmp_path / "wild.fumi")
+    assert session.one("select count(*) from checks where verdict <> 'pass'") == 0
+    assert session.unexplained() == []
