@@ -60,6 +60,16 @@ def plain(program, *arguments, inject=None, **rest):
     return execute([sys.executable, program, *arguments], **rest, **env)
 
 
+def plain_binary(program, *arguments, inject=None, check=False, **env):
+    """A compiled program on the device under test."""
+    preload = [p for p in (sanitizer_preload(), str(SOFTCUDA) if DEVICE == "soft" else "") if p]
+    if preload:
+        env["LD_PRELOAD"] = ":".join(preload)
+    if inject:
+        env["CUDA_INJECTION64_PATH"] = inject
+    return execute([program, *arguments], check=check, **env)
+
+
 class Session:
     def __init__(self, path):
         self.database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
