@@ -1,18 +1,22 @@
-// What a check kernel finds out about the elements it looked at. Filled on the device, read by the verdict on the host.
+// What a check kernel finds out about the elements it looked at. Filled on the device, read by the verdict on
+// the host.
 #pragma once
 #include <cstdint>
 
 namespace fumi {
 
-// e = C - R is the error of one element, G = |alpha||A||B| + |beta C0| + |bias| the magnitude that flowed into it,
-// B its bound (docs/numerics: section 1), Q = sum a^2 b^2, z the sum of running sums (section 2).
+// e = C - R is the error of one element, G = |alpha||A||B| + |beta C0| + |bias| the magnitude that flowed
+// into it, B its bound (docs/numerics: section 1), Q = sum a^2 b^2, z the sum of running sums (section 2).
 // Complex elements count once; |e| is the modulus, the sums run over both parts.
 struct ErrorStats {
-    std::uint64_t elements = 0;        // compared
-    std::uint64_t nonfinite = 0;       // output not finite
-    std::uint64_t nonfinite_reference = 0;  // the reference itself is not finite (or overflows the output type): not comparable
-    std::uint64_t nonfinite_unexpected = 0; // output not finite where the reference is finite, or the other way round
-    std::uint64_t mismatches = 0;      // elements over their bound (integer outputs: unequal)
+    std::uint64_t elements = 0;   // compared
+    std::uint64_t nonfinite = 0;  // output not finite
+    std::uint64_t nonfinite_reference =
+        0;  // the reference itself is not finite (or overflows the output type): not comparable
+    std::uint64_t nonfinite_unexpected =
+        0;                         // output not finite where the reference is finite, or the other way round
+    std::uint64_t mismatches = 0;  // elements over their bound (integer outputs: unequal)
+    std::uint64_t aux_mismatches = 0;  // those of them that are in the epilogue's auxiliary output, not in D
     double max_abs_err = 0;            // max |e|
     double max_rel_err = 0;            // max |e| / |R|, R != 0
     double sum_rel_err2 = 0;           // sum (|e| / |R|)^2 over elements with R != 0 and finite
@@ -20,15 +24,18 @@ struct ErrorStats {
     double max_eta = 0;                // max |e| / (u G), u the contract's unit roundoff
     double max_ratio = 0;              // max |e| / B; the verdict fails where it exceeds 1
     double bound_at_max = 0;           // B / (u G) at the element of max_ratio
-    std::int64_t worst_index = -1;     // element of max_ratio: row + m * (col + n * batch)
-    double worst_value = 0;            // C there (real part)
-    double worst_reference = 0;        // R there (real part)
-    double max_kappa = 0;              // max G / |R| over R != 0
-    double sum_g = 0, sum_abs_r = 0;   // their ratio is the typical kappa
+    std::int64_t worst_index =
+        -1;  // element of max_ratio (or first unexpected non-finite): row + m * (col + n * batch)
+    double worst_value = 0;           // C there (real part)
+    double worst_reference = 0;       // R there (real part)
+    double max_kappa = 0;             // max G / |R| over R != 0
+    double sum_g = 0, sum_abs_r = 0;  // their ratio is the typical kappa
     // Effective bits (numerics section 2): regression of e/sqrt(Q) on z/sqrt(Q).
     double see = 0, sez = 0, szz = 0;
+    double sum_floor =
+        0;  // sum of the variance of e/sqrt(Q) that a legal accumulation and output rounding explain
     std::uint64_t bits_elements = 0;
-    std::uint64_t launches = 0;        // how many runs of the check are merged here (graph replays count once each)
+    std::uint64_t launches = 0;  // how many runs of the check are merged here (graph replays count once each)
 };
 
 }  // namespace fumi
