@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace fumi::config {
@@ -12,20 +13,21 @@ enum class Severity { none, warn, fail };
 
 struct ImprovePrecision {
     Coverage coverage = Coverage::full;
-    std::int64_t sample_rows = 64;     // sampled: a cross of rows x columns exact elements
+    std::int64_t sample_rows = 64;  // sampled: a cross of rows x columns exact elements
     std::int64_t sample_columns = 64;
-    std::int64_t every = 1;            // check every n-th matching call
+    std::int64_t every = 1;  // check every n-th matching call
 };
 
 struct Limits {
     std::int64_t scratch_bytes = 256LL << 20;  // limits.scratch: 256MiB
-    double overhead = 0;                       // limits.overhead: 3%  (0: no budget, every chosen call is checked)
-    std::int64_t max_calls = 0;                // limits.calls: 0 = no limit
-    double flush_seconds = 1.0;                // limits.flush: 1s
+    double overhead = 0;         // limits.overhead: 3%  (0: no budget, every chosen call is checked)
+    std::int64_t max_calls = 0;  // limits.calls: 0 = no limit
+    double flush_seconds = 1.0;  // limits.flush: 1s
 };
 
 struct Config {
-    std::vector<Mode> modes = {Mode::trace, Mode::improve_precision};  // `modes`, or FuMi's perturbation_mode
+    std::vector<Mode> modes = {Mode::trace,
+                               Mode::improve_precision};  // `modes`, or FuMi's perturbation_mode; empty: off
     ImprovePrecision improve_precision;
     Limits limits;
     std::vector<std::string> apis;       // globs over torch API names, empty = all
@@ -34,10 +36,14 @@ struct Config {
     std::string output_dir;              // FuMi's key: directory of the session
     std::string layer_type;              // FuMi's key
     Severity fail_on = Severity::none;
-    bool follow_fork = false;            // children of fork stay inert unless true
-    bool kernel_names = true;            // subscribe to CUPTI
+    bool follow_fork = false;  // children of fork stay inert unless true
+    bool kernel_names = true;  // subscribe to CUPTI
     bool has(Mode mode) const noexcept;
 };
+
+const char* name(Mode mode) noexcept;          // trace | improve_precision
+const char* name(Coverage coverage) noexcept;  // full | sampled
+const char* name(Severity severity) noexcept;  // none | warn | fail
 
 // Where and what: "train.yaml:3:5: unknown key 'mods'; did you mean 'modes'?"
 struct Fault {
@@ -48,13 +54,32 @@ struct Fault {
     std::string text() const;
 };
 
-// Reads `path` (YAML; FuMi's config.env, KEY=VALUE a line; *.txt is an API list). On any fault *faults is not empty and
-// the returned Config holds the defaults for the faulty keys.
+// Reads `path` (YAML; FuMi's config.env, KEY=VALUE a line; *.txt is an API list). On any fault *faults is not
+// empty and the returned Config holds the defaults for the faulty keys. Neither throws.
 Config load(const std::string& path, std::vector<Fault>* faults);
 Config parse(const std::string& text, const std::string& file, std::vector<Fault>* faults);
 
-// The config of this process: defaults, then FUMI_CONFIG (a file), FUMI_OUTPUT, FUMI_MODE (comma-separated, as --mode),
-// FUMI_APIS (an API list file). Never throws.
+// The comma-separated modes of --mode and FUMI_MODE; "off" is the empty list. A name that is no mode, or a
+// mode of a later version, is a fault under `file`, and *modes is left alone.
+void parse_modes(std::string_view text, const std::string& file, std::vector<Mode>* modes,
+                 std::vector<Fault>* faults);
+
+// The config of this process: defaults, then FUMI_CONFIG (a file), FUMI_MODE (comma-separated, as --mode),
+// FUMI_COVERAGE, FUMI_OUTPUT, FUMI_APIS (an API list file). Never throws. Under `fumi run`, which has read
+// the same files and reported their faults (FUMI_LAUNCHED=1), *faults stays empty.
 Config from_environment(std::vector<Fault>* faults);
+
+// Where the session of process `pid` goes: output or fumi-%p.fumi, %p replaced, in output_dir unless
+// absolute. Under `fumi run` a second process of the job gets NAME.PID.fumi where NAME.fumi is taken, instead
+// of replacing it: the name is claimed by creating the file, so call it once, right before
+// session::Writer::create.
+std::string session_path(const Config& config, std::int64_t pid);
+
+// Whether `name` is chosen by a list of globs; an empty list chooses all. For Config::apis and
+// Config::functions.
+bool chosen(const std::vector<std::string>& globs, const std::string& name) noexcept;
+
+// The config as the YAML that gives it, every key present.
+std::string print(const Config& config);
 
 }  // namespace fumi::config

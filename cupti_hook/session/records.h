@@ -17,25 +17,26 @@ struct CallRecord {
     std::int64_t start_ns = 0;  // CLOCK_REALTIME when the call was made
     std::int64_t process = 0;
     std::int32_t rank = -1;
-    std::int64_t thread = 0;    // gettid()
+    std::int64_t thread = 0;  // gettid()
     std::int32_t device = 0;
     std::uint64_t stream = 0;
-    std::string library;        // cublas | cublasLt | cudnn
-    std::string function;       // cublasSgemm_v2
+    std::string library;                    // cublas | cublasLt | cudnn
+    std::string function;                   // cublasSgemm_v2
     std::string api, op, location, module;  // see mapping/origin.h
     Phase phase = Phase::none;
-    std::string kernel;         // names seen by CUPTI during the call, ';' between them
-    std::string shape;          // m=64 n=128 k=32 batch=1 TN
-    std::string dtypes;         // A,B,C,D: bf16,bf16,bf16,bf16
-    std::string compute_type;   // 32F | 32F_FAST_TF32 | 16F | 64F | 32I | 32F_PEDANTIC | ...
-    std::string epilogue;       // DEFAULT | BIAS | RELU_BIAS | GELU_BIAS | ...
-    std::string algorithm;      // what is known of the algorithm or engine
-    std::string not_checked;    // the reason why there is no check, "" where there is one
+    std::string kernel;        // names seen by CUPTI during the call, ';' between them
+    std::string shape;         // m=64 n=128 k=32 batch=1 TN
+    std::string dtypes;        // A,B,C,D: bf16,bf16,bf16,bf16
+    std::string compute_type;  // 32F | 32F_FAST_TF32 | 16F | 64F | 32I | 32F_PEDANTIC | ...
+    std::string epilogue;      // DEFAULT | BIAS | RELU_BIAS | GELU_BIAS | ...
+    std::string algorithm;     // what is known of the algorithm or engine
+    std::string not_checked;   // the reason why there is no check, "" where there is one
 };
 
-// One check of one call: the columns of the view `checks`. Measures that do not apply are NaN (NULL in the file).
+// One check of one call: the columns of the view `checks`. Measures that do not apply are NaN (NULL in the
+// file).
 struct CheckRecord {
-    std::int64_t check_id = 0;
+    std::int64_t check_id = 0;  // 0: the writer numbers it
     std::int64_t call_id = 0;
     std::string mode;       // improve_precision
     std::string reference;  // fp64 | double-double | exact integer
@@ -45,15 +46,16 @@ struct CheckRecord {
     double backward_error;  // max |e| / (u G)
     double bound;           // B / (u G) at the worst element
     double effective_bits;
-    double amplification;       // kappa = G / |R|, the worst element's
+    double amplification;  // kappa = G / |R|, the worst element's
     double significant_digits;
     std::int64_t mismatches = 0;
     std::int64_t nonfinite = 0;
     Verdict verdict = Verdict::none;
-    std::string reason;     // one sentence: what is wrong or what contract was used; worst element and values on a fail
+    std::string
+        reason;  // one sentence: what is wrong or what contract was used; worst element and values on a fail
     std::int64_t check_ns = 0;
     std::int64_t launches = 1;  // graph launches merged into this row
-    CheckRecord();          // every measure NaN
+    CheckRecord();              // every measure NaN
 };
 
 }  // namespace fumi::session

@@ -1,0 +1,63 @@
+#include <cstdlib>
+#include <exception>
+
+#include "config/api_list.h"
+#include "config/keys.h"
+
+namespace fumi::config {
+
+Config parse(const std::string& text, const std::string& file, std::vector<Fault>* faults) {
+    if (file.ends_with(".txt")) {
+        Config config;
+        config.apis = parse_api_list(text, file, faults);
+        return config;
+    }
+    return file.ends_with(".env") ? parse_env_file(text, file, faults) : parse_yaml(text, file, faults);
+}
+
+Config load(const std::string& path, std::vector<Fault>* faults) {
+    std::string text;
+    if (!read_file(path, &text, faults)) return {};
+    return parse(text, path, faults);
+}
+
+namespace {
+
+std::string variable(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? std::string() : std::string(value);
+}
+
+Config read_environment(std::vector<Fault>* faults) {
+    Config config;
+    if (const std::string file = variable("FUMI_CONFIG"); !file.empty()) config = load(file, faults);
+    if (const std::string modes = variable("FUMI_MODE"); !modes.empty())
+        parse_modes(modes, "FUMI_MODE", &config.modes, faults);
+    if (const std::string coverage = variable("FUMI_COVERAGE"); !coverage.empty())
+        for (const Key& key : keys())
+            if (std::string(key.name) == "improve_precision.coverage")
+                key.set(&config, {{coverage, {"FUMI_COVERAGE", 0, 0, ""}}}, faults);
+    if (const std::string apis = variable("FUMI_APIS"); !apis.empty())
+        config.apis = load_api_list(apis, faults);
+    if (const std::string output = variable("FUMI_OUTPUT"); !output.empty()) {
+        config.output = output;
+        config.output_dir.clear();  // FUMI_OUTPUT is the whole path
+    }
+    return config;
+}
+
+}  // namespace
+
+Config from_environment(std::vector<Fault>* faults) {
+    std::vector<Fault> found;
+    Config config;
+    try {
+        config = read_environment(&found);
+    } catch (const std::exception& exception) {
+        found.push_back({"FUMI_CONFIG", 0, 0, exception.what()});
+    }
+    if (variable("FUMI_LAUNCHED").empty()) faults->insert(faults->end(), found.begin(), found.end());
+    return config;
+}
+
+}  // namespace fumi::config

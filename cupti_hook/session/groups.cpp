@@ -1,0 +1,113 @@
+// The aggregates of a session.
+#include <limits>
+
+#include "cupti_hook/session/reader_impl.h"
+
+namespace fumi::session {
+
+Group::Group()
+    : worst_backward_error(std::numeric_limits<double>::quiet_NaN()),
+      worst_bound(worst_backward_error),
+      min_effective_bits(worst_backward_error),
+      max_amplification(worst_backward_error) {}
+
+const char* name(By by) noexcept {
+    switch (by) {
+        case By::api:
+            return "api";
+        case By::op:
+            return "op";
+        case By::function:
+            return "function";
+        case By::kernel:
+            return "kernel";
+        case By::location:
+            return "location";
+        case By::module:
+            return "module";
+        case By::dtypes:
+            return "dtypes";
+    }
+    return "";
+}
+
+Counts Reader::counts() const {
+    Statement query(impl_->db.get(), R"sql(
+        WITH per_call AS (SELECT max(verdict) AS verdict FROM check_row GROUP BY call_id)
+        SELECT (SELECT count(*) FROM call_row), count(*), coalesce(sum(verdict = 1), 0),
+               coalesce(sum(verdict = 2), 0), coalesce(sum(verdict = 3), 0) FROM per_call)sql");
+    Counts counts;
+    if (query.step()) {
+        int column = 0;
+        for (std::int64_t* count : {&counts.calls, &counts.checked, &counts.pass, &counts.warn, &counts.fail})
+            *count = query.integer(column++);
+    }
+    return counts;
+}
+
+namespace {
+
+// The grouping column is one of our own names, never text from outside.
+std::string group_query(By by) {
+    const std::string column = name(by);
+    const std::string phase = by == By::api ? "r.phase" : "0";
+    return "WITH per_call AS (SELECT call_id, max(verdict) AS verdict, min(effective_bits) AS bits,"
+           " max(amplification) AS kappa, sum(check_ns) AS ns FROM check_row GROUP BY call_id),"
+           " counted AS (SELECT r." +
+           column + " AS key, " + phase +
+           " AS phase, count(*) AS calls,"
+           " count(p.call_id) AS checked, coalesce(sum(p.verdict = 1), 0) AS pass,"
+           " coalesce(sum(p.verdict = 2), 0) AS warn, coalesce(sum(p.verdict = 3), 0) AS fail, min(p.bits) "
+           "AS bits,"
+           " max(p.kappa) AS kappa, coalesce(sum(p.ns), 0) AS ns"
+           " FROM call_row r LEFT JOIN per_call p ON p.call_id = r.call_id GROUP BY 1, 2),"
+           " ranked AS (SELECT r." +
+           column + " AS key, " + phase +
+           " AS phase, k.call_id AS call_id,"
+           " k.reason AS reason, k.backward_error AS eta, k.bound AS bound,"
+           " row_number() OVER (PARTITION BY r." +
+           column + ", " + phase +
+           " ORDER BY k.verdict DESC,"
+           " coalesce(k.backward_error / nullif(k.bound, 0), -1) DESC, k.call_id, k.check_id) AS place"
+           " FROM check_row k JOIN call_row r ON r.call_id = k.call_id)"
+           " SELECT (SELECT text FROM string WHERE id = n.key), n.phase, n.calls, n.checked, n.pass, n.warn, "
+           "n.fail,"
+           " w.eta, w.bound, n.bits, n.kappa, w.call_id, (SELECT text FROM string WHERE id = w.reason), n.ns"
+           " FROM counted n LEFT JOIN ranked w ON w.key = n.key AND w.phase = n.phase AND w.place = 1"
+           " ORDER BY n.fail DESC, n.warn DESC, n.calls DESC, 1, 2";
+}
+
+}  // namespace
+
+std::vector<Group> Reader::groups(By by) const {
+    Statement query(impl_->db.get(), group_query(by));
+    std::vector<Group> groups;
+    while (query.step()) {
+        Group group;
+        group.key = query.text(0);
+        if (by == By::api) group.phase = name(static_cast<Phase>(query.integer(1)));
+        int column = 2;
+        for (std::int64_t* count : {&group.calls, &group.checked, &group.pass, &group.warn, &group.fail})
+            *count = query.integer(column++);
+        for (double* measure : {&group.worst_backward_error, &group.worst_bound, &group.min_effective_bits,
+                                &group.max_amplification})
+            *measure = query.real(column++);
+        group.worst_call_id = query.integer(column++);
+        group.worst_reason = query.text(column++);
+        group.check_ns = query.integer(column);
+        groups.push_back(std::move(group));
+    }
+    return groups;
+}
+
+std::vector<Missed> Reader::missed() const {
+    Statement query(impl_->db.get(), R"sql(
+        SELECT (SELECT text FROM string WHERE id = r.not_checked), count(*) FROM call_row r
+        WHERE NOT EXISTS (SELECT 1 FROM check_row k WHERE k.call_id = r.call_id)
+        GROUP BY r.not_checked ORDER BY 2 DESC, 1)sql");
+    std::vector<Missed> missed;
+    while (query.step()) missed.push_back({query.text(0), query.integer(1)});
+    return missed;
+}
+
+}  // namespace fumi::session
