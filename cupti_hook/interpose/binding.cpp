@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "cupti_hook/interpose/elf_module.h"
+
 namespace fumi::interpose {
 
 Pin::Pin(const std::string& path, std::uintptr_t base, const void* dynamic) noexcept
@@ -34,10 +36,40 @@ bool is_program_plt(void* function) noexcept {
     return static_cast<const ElfW(Sym)*>(entry)->st_shndx == SHN_UNDEF && info.dli_saddr == function;
 }
 
+namespace {
+
+// Not RTLD_DEFAULT, which searches the same modules: the loader notes for it that the caller (we) depends on
+// what it found, and the program could never unload that again.
+void* global_scope() noexcept {
+    static void* const program = dlopen(nullptr, RTLD_LAZY);
+    return program;
+}
+
+// A reference without a version, from a module linked before the library had any, gets the first version.
+void* first_version(void* found, const char* symbol) noexcept {
+    struct Search {
+        void* found;
+        const char* symbol;
+    } search{found, symbol};
+    dl_iterate_phdr(
+        [](dl_phdr_info* info, std::size_t, void* data) {
+            auto& wanted = *static_cast<Search*>(data);
+            const ElfModule module(*info);
+            if (!module.contains(wanted.found)) return 0;
+            if (void* oldest = module.oldest_definition(wanted.symbol)) wanted.found = oldest;
+            return 1;
+        },
+        &search);
+    return search.found;
+}
+
+}  // namespace
+
 void* would_bind(void* handle, const char* symbol, const char* version) noexcept {
-    for (void* scope : {RTLD_DEFAULT, handle}) {
+    for (void* scope : {global_scope(), handle}) {
         void* found = look_up(scope, symbol, version);
-        if (found != nullptr && !is_program_plt(found)) return found;
+        if (found != nullptr && !is_program_plt(found))
+            return version != nullptr ? found : first_version(found, symbol);
     }
     return nullptr;
 }
@@ -85,7 +117,7 @@ bool was_preloaded(std::string_view path) {
 }  // namespace
 
 void* preloaded_before(void* original, const char* symbol, const char* version) noexcept {
-    void* global = look_up(RTLD_DEFAULT, symbol, version);
+    void* global = look_up(global_scope(), symbol, version);
     if (global == nullptr || global == original || is_program_plt(global)) return nullptr;
     Dl_info info{};
     if (dladdr(global, &info) == 0 || info.dli_fname == nullptr) return nullptr;

@@ -1,5 +1,7 @@
 #include "cupti_hook/interpose/elf_module.h"
 
+#include <cstring>
+
 #if !defined(__x86_64__) || !defined(__linux__)
 #error "cupti_hook/interpose reads x86-64 relocations and relies on glibc"
 #endif
@@ -50,6 +52,9 @@ void ElfModule::read_dynamic() noexcept {
                 break;
             case DT_SONAME:
                 soname = entry->d_un.d_val;
+                break;
+            case DT_GNU_HASH:
+                gnu_hash_ = pointer<std::uint32_t>(entry->d_un.d_ptr);
                 break;
             case DT_VERSYM:
                 versions_ = pointer<Elf64_Half>(entry->d_un.d_ptr);
@@ -130,6 +135,32 @@ const char* ElfModule::version_needed(std::uint32_t symbol_index) const noexcept
         file = reinterpret_cast<const Elf64_Verneed*>(reinterpret_cast<const char*>(file) + file->vn_next);
     }
     return nullptr;
+}
+
+void* ElfModule::oldest_definition(const char* symbol) const noexcept {
+    constexpr Elf64_Half kFirstVersion =
+        2;  // 0 local, 1 no version, 2 the first of DT_VERDEF after the file's own
+    if (gnu_hash_ == nullptr || versions_ == nullptr) return nullptr;
+    std::uint32_t hash = 5381;
+    for (const char* letter = symbol; *letter != 0; ++letter)
+        hash = hash * 33 + static_cast<unsigned char>(*letter);
+    // DT_GNU_HASH: bucket count, index of the first hashed symbol, Bloom filter words (64 bits each), shift;
+    // filter; buckets; one hash per symbol, whose lowest bit ends a chain.
+    const std::uint32_t bucket_count = gnu_hash_[0];
+    const std::uint32_t first = gnu_hash_[1];
+    const std::uint32_t* buckets = gnu_hash_ + 4 + 2 * std::size_t{gnu_hash_[2]};
+    const std::uint32_t* hashes = buckets + bucket_count;
+    std::uint32_t index = bucket_count != 0 ? buckets[hash % bucket_count] : 0;
+    if (index < first) return nullptr;
+    for (;; ++index) {
+        const Elf64_Sym& entry = symbols_[index];
+        const bool same =
+            (hashes[index - first] | 1U) == (hash | 1U) && std::strcmp(strings_ + entry.st_name, symbol) == 0;
+        if (same && entry.st_shndx != SHN_UNDEF && ELF64_ST_TYPE(entry.st_info) != STT_GNU_IFUNC &&
+            (versions_[index] & kVersionMask) <= kFirstVersion)
+            return reinterpret_cast<void*>(base_ + entry.st_value);
+        if ((hashes[index - first] & 1U) != 0) return nullptr;
+    }
 }
 
 }  // namespace fumi::interpose

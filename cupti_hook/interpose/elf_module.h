@@ -55,6 +55,11 @@ class ElfModule {
         }
     }
 
+    // The definition that a reference without a version is bound to when the module is loaded with versions:
+    // the first one that the library ever had, hidden or not, while dlsym gives the newest. nullptr: no
+    // versions, or no such definition.
+    void* oldest_definition(const char* symbol) const noexcept;
+
   private:
     static bool slot_kind(const Elf64_Rela& entry, SlotKind& kind) noexcept;
     const char* version_needed(std::uint32_t symbol_index) const noexcept;
@@ -69,6 +74,7 @@ class ElfModule {
     const Elf64_Dyn* dynamic_ = nullptr;
     const Elf64_Sym* symbols_ = nullptr;
     const char* strings_ = nullptr;
+    const std::uint32_t* gnu_hash_ = nullptr;
     const Elf64_Half* versions_ = nullptr;
     const Elf64_Verneed* needed_ = nullptr;
     std::size_t needed_count_ = 0;
