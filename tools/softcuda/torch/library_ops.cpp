@@ -1,0 +1,184 @@
+// Ops that only CUDA has, because cuDNN or a fused kernel serves them: in terms of ops that softcuda runs.
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/add.h>
+#include <ATen/ops/affine_grid_generator.h>
+#include <ATen/ops/affine_grid_generator_backward.h>
+#include <ATen/ops/convolution.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/grid_sampler_2d.h>
+#include <ATen/ops/grid_sampler_2d_backward.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/native_batch_norm.h>
+#include <ATen/ops/native_batch_norm_backward.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/relu.h>
+#include <torch/library.h>
+
+#include <array>
+#include <tuple>
+
+#include "tools/softcuda/torch/start.h"
+
+namespace softcuda::torch_device {
+namespace {
+
+using at::IntArrayRef;
+using at::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+
+// No cuDNN for recurrent nets: PyTorch takes its own path over GEMMs and cells.
+bool cudnn_is_acceptable(const Tensor&) { return false; }
+bool use_cudnn_ctc_loss(const Tensor&, const Tensor&, IntArrayRef, IntArrayRef, int64_t) { return false; }
+bool use_cudnn_ctc_loss_tensor(const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t) { return false; }
+
+// The math path, whose products are cuBLAS calls: the fused attention kernels have no host body.
+int64_t fused_sdp_choice(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&, double, bool,
+                         std::optional<double>, bool) {
+    constexpr int64_t math = 0;  // at::SDPBackend::math
+    return math;
+}
+
+Tensor cudnn_convolution(const Tensor& self, const Tensor& weight, IntArrayRef padding, IntArrayRef stride,
+                         IntArrayRef dilation, int64_t groups, bool, bool, bool) {
+    const std::vector<int64_t> output_padding(padding.size(), 0);
+    return at::convolution(self, weight, {}, stride, padding, dilation, false, output_padding, groups);
+}
+
+Tensor cudnn_convolution_transpose(const Tensor& self, const Tensor& weight, IntArrayRef padding,
+                                   IntArrayRef output_padding, IntArrayRef stride, IntArrayRef dilation, int64_t groups,
+                                   bool, bool, bool) {
+    return at::convolution(self, weight, {}, stride, padding, dilation, true, output_padding, groups);
+}
+
+Tensor biased_convolution(const Tensor& self, const Tensor& weight, const OptionalTensor& bias, IntArrayRef stride,
+                          IntArrayRef padding, IntArrayRef dilation, int64_t groups) {
+    const std::vector<int64_t> output_padding(padding.size(), 0);
+    return at::convolution(self, weight, bias, stride, padding, dilation, false, output_padding, groups);
+}
+
+Tensor cudnn_convolution_relu(const Tensor& self, const Tensor& weight, const OptionalTensor& bias, IntArrayRef stride,
+                              IntArrayRef padding, IntArrayRef dilation, int64_t groups) {
+    return biased_convolution(self, weight, bias, stride, padding, dilation, groups).relu_();
+}
+
+Tensor cudnn_convolution_add_relu(const Tensor& self, const Tensor& weight, const Tensor& z,
+                                  const std::optional<at::Scalar>& alpha, const OptionalTensor& bias, IntArrayRef stride,
+                                  IntArrayRef padding, IntArrayRef dilation, int64_t groups) {
+    return biased_convolution(self, weight, bias, stride, padding, dilation, groups)
+        .add_(z, alpha.value_or(at::Scalar(1)))
+        .relu_();
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> cudnn_batch_norm(const Tensor& input, const Tensor& weight,
+                                                            const OptionalTensor& bias, const OptionalTensor& mean,
+                                                            const OptionalTensor& var, bool training, double momentum,
+                                                            double epsilon) {
+    auto [output, save_mean, save_var] =
+        at::native_batch_norm(input, weight, bias, mean, var, training, momentum, epsilon);
+    return {output, save_mean, save_var, at::empty({0}, input.options().dtype(at::kByte))};
+}
+
+std::tuple<Tensor, Tensor, Tensor> cudnn_batch_norm_backward(const Tensor& input, const Tensor& grad, const Tensor& weight,
+                                                             const OptionalTensor& mean, const OptionalTensor& var,
+                                                             const OptionalTensor& save_mean, const OptionalTensor& save_var,
+                                                             double epsilon, const Tensor&) {
+    return at::native_batch_norm_backward(grad, input, weight, mean, var, save_mean, save_var, true, epsilon,
+                                          std::array<bool, 3>{true, true, true});
+}
+
+Tensor cudnn_grid_sampler(const Tensor& self, const Tensor& grid) {
+    return at::grid_sampler_2d(self, grid, /*bilinear*/ 0, /*zeros*/ 0, /*align_corners=*/true);
+}
+
+std::tuple<Tensor, Tensor> cudnn_grid_sampler_backward(const Tensor& self, const Tensor& grid, const Tensor& grad) {
+    return at::grid_sampler_2d_backward(grad, self, grid, 0, 0, true, std::array<bool, 2>{true, true});
+}
+
+Tensor cudnn_affine_grid_generator(const Tensor& theta, int64_t n, int64_t c, int64_t h, int64_t w) {
+    return at::affine_grid_generator(theta, {n, c, h, w}, true);
+}
+
+Tensor cudnn_affine_grid_generator_backward(const Tensor& grad, int64_t n, int64_t c, int64_t h, int64_t w) {
+    return at::affine_grid_generator_backward(grad, {n, c, h, w}, true);
+}
+
+// keep: probability that an element stays.
+std::tuple<Tensor, Tensor> drop(const Tensor& input, double keep, std::optional<at::Generator> generator,
+                                at::ScalarType mask_type) {
+    Tensor mask = at::empty_like(input, input.options().dtype(mask_type)).bernoulli_(keep, std::move(generator));
+    return {at::mul(at::mul(input, mask), keep == 0.0 ? 0.0 : 1.0 / keep), mask};
+}
+
+std::tuple<Tensor, Tensor> native_dropout(const Tensor& input, double p, std::optional<bool> train) {
+    if (train.has_value() && !*train) {
+        return {input.clone(), at::ones_like(input, input.options().dtype(at::kBool))};
+    }
+    return drop(input, 1.0 - p, std::nullopt, at::kBool);
+}
+
+std::tuple<Tensor, Tensor> fused_dropout(const Tensor& input, double keep, std::optional<at::Generator> generator) {
+    return drop(input, keep, std::move(generator), at::kByte);
+}
+
+Tensor masked_scale(const Tensor& self, const Tensor& mask, double scale) {
+    return at::mul(at::mul(self, mask.to(self.scalar_type())), scale);
+}
+
+// Lists may mix devices here: element by element, each copy takes its own way.
+void foreach_copy(at::TensorList targets, at::TensorList sources, bool non_blocking) {
+    TORCH_CHECK(targets.size() == sources.size(), "Tensor lists must have the same number of tensors, got ",
+                targets.size(), " and ", sources.size());
+    for (size_t i = 0; i < targets.size(); ++i) targets[i].copy_(sources[i], non_blocking);
+}
+
+// d/dx of y = x * rstd * w with rstd = 1/sqrt(mean(x^2) + eps), means over the normalized dimensions.
+std::tuple<Tensor, Tensor> rms_norm_backward(const Tensor& grad, const Tensor& input, IntArrayRef normalized,
+                                             const Tensor& rstd, const OptionalTensor& weight, std::array<bool, 2> wanted) {
+    std::vector<int64_t> inner, outer;
+    const auto outer_count = input.dim() - static_cast<int64_t>(normalized.size());
+    for (int64_t i = 0; i < input.dim(); ++i) (i < outer_count ? outer : inner).push_back(i);
+    const at::ScalarType type = rstd.scalar_type();
+    const Tensor normal = input.to(type) * rstd;
+    const Tensor wide = grad.to(type);
+    Tensor grad_input, grad_weight;
+    if (wanted[0]) {
+        const Tensor scaled = weight && weight->defined() ? wide * weight->to(type) : wide;
+        grad_input = ((scaled - normal * (scaled * normal).mean(inner, true)) * rstd).to(input.scalar_type());
+    }
+    if (wanted[1] && weight && weight->defined()) {
+        const Tensor product = wide * normal;
+        grad_weight = (outer.empty() ? product : product.sum(outer)).to(weight->scalar_type());
+    }
+    return {grad_input, grad_weight};
+}
+
+}  // namespace
+
+void install_library_ops() {
+    static auto* const library = new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::CUDA, __FILE__, __LINE__);
+    library->impl("cudnn_is_acceptable", TORCH_FN(cudnn_is_acceptable));
+    library->impl("_use_cudnn_ctc_loss", TORCH_FN(use_cudnn_ctc_loss));
+    library->impl("_use_cudnn_ctc_loss.Tensor", TORCH_FN(use_cudnn_ctc_loss_tensor));
+    library->impl("_fused_sdp_choice", TORCH_FN(fused_sdp_choice));
+    library->impl("cudnn_convolution", TORCH_FN(cudnn_convolution));
+    library->impl("cudnn_convolution_transpose", TORCH_FN(cudnn_convolution_transpose));
+    library->impl("cudnn_convolution_relu", TORCH_FN(cudnn_convolution_relu));
+    library->impl("cudnn_convolution_add_relu", TORCH_FN(cudnn_convolution_add_relu));
+    library->impl("cudnn_batch_norm", TORCH_FN(cudnn_batch_norm));
+    library->impl("cudnn_batch_norm_backward", TORCH_FN(cudnn_batch_norm_backward));
+    library->impl("cudnn_grid_sampler", TORCH_FN(cudnn_grid_sampler));
+    library->impl("cudnn_grid_sampler_backward", TORCH_FN(cudnn_grid_sampler_backward));
+    library->impl("cudnn_affine_grid_generator", TORCH_FN(cudnn_affine_grid_generator));
+    library->impl("cudnn_affine_grid_generator_backward", TORCH_FN(cudnn_affine_grid_generator_backward));
+    library->impl("native_dropout", TORCH_FN(native_dropout));
+    library->impl("_fused_dropout", TORCH_FN(fused_dropout));
+    library->impl("_masked_scale", TORCH_FN(masked_scale));
+    library->impl("_foreach_copy_", TORCH_FN(foreach_copy));
+    library->impl("_fused_rms_norm_backward", TORCH_FN(rms_norm_backward));
+    install_recurrent_cells(*library);
+}
+
+}  // namespace softcuda::torch_device

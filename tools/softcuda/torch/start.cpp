@@ -1,0 +1,60 @@
+#include "tools/softcuda/torch/start.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/util/Exception.h>
+
+#include <cstdio>
+#include <exception>
+#include <vector>
+
+#include "tools/softcuda/torch/op_rules.h"
+#include "tools/softcuda/torch/redirect.h"
+
+namespace softcuda::torch_device {
+namespace {
+
+// PyTorch warns of replaced kernels; replacing them is what this library is for.
+class QuietHandler : public c10::WarningHandler {
+  public:
+    void process(const c10::Warning&) override {}
+};
+
+// Without a CUDA kernel of its own, but served by cuDNN behind the dispatcher's back.
+bool is_composite_of_library(const std::string& name) { return name == "aten::convolution"; }
+
+bool has_cpu_kernel(const c10::OperatorHandle& op) {
+    return op.hasComputedKernelForDispatchKey(c10::DispatchKey::CPU) && op.hasSchema();
+}
+
+}  // namespace
+
+void install_redirects() {
+    static auto* const registrations = new std::vector<c10::RegistrationHandleRAII>;  // in force until the process ends
+    c10::Dispatcher& dispatcher = c10::Dispatcher::singleton();
+    for (const c10::OperatorName& name : dispatcher.getAllOpNames()) {
+        if (name.name.rfind("aten::", 0) != 0) continue;
+        const std::optional<c10::OperatorHandle> op = dispatcher.findOp(name);
+        if (!op || !has_cpu_kernel(*op) || stays_native(*op)) continue;
+        if (!op->hasKernelForDispatchKey(c10::DispatchKey::CUDA) && !is_composite_of_library(name.name)) continue;
+        registrations->push_back(dispatcher.registerImpl(
+            name, c10::DispatchKey::CUDA, c10::KernelFunction::makeFromBoxedFunctor(std::make_unique<RedirectedOp>(*op)),
+            std::nullopt, nullptr, "softcuda"));
+    }
+}
+
+}  // namespace softcuda::torch_device
+
+extern "C" int softcuda_torch_start(void) {
+    using namespace softcuda::torch_device;
+    try {
+        QuietHandler quiet;
+        const c10::WarningUtils::WarningHandlerGuard guard(&quiet);
+        install_redirects();
+        install_copies();
+        install_library_ops();
+        return 0;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "softcuda: cannot take over PyTorch's CUDA operations: %s\n", error.what());
+        return -1;
+    }
+}
