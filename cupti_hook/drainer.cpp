@@ -1,0 +1,295 @@
+#include "cupti_hook/drainer.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+
+#include "cupti_hook/interpose/guard.h"
+#include "cupti_hook/interpose/interpose.h"
+#include "cupti_hook/libraries/call_text.h"
+#include "cupti_hook/libraries/cublas_api.h"
+#include "cupti_hook/libraries/cublaslt_api.h"
+#include "cupti_hook/libraries/driver_api.h"
+#include "cupti_hook/message.h"
+#include "cupti_hook/session_file.h"
+#include "kernels/verdict.h"
+
+namespace fumi {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr auto busy_pause = 1ms;
+constexpr auto idle_pause = 20ms;
+// How long the end waits for a result when none comes in, and for the thread as a whole.
+constexpr auto patience = 10s;
+constexpr auto most_patience = 300s;
+
+std::string now_text() {
+    timespec time{};
+    clock_gettime(CLOCK_REALTIME, &time);
+    tm parts{};
+    gmtime_r(&time.tv_sec, &parts);
+    char text[40];
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return text;
+}
+
+std::int32_t rank_of_process() {
+    const char* rank = std::getenv("RANK");
+    return rank == nullptr || *rank == '\0' ? -1 : static_cast<std::int32_t>(std::strtol(rank, nullptr, 10));
+}
+
+session::CallRecord record_of(const rerun::Entry& entry) {
+    static const std::int32_t rank = rank_of_process();
+    const libraries::Call& call = entry.call;
+    session::CallRecord record;
+    record.call_id = entry.call_id;
+    record.start_ns = entry.start_ns;
+    record.process = getpid();
+    record.rank = rank;
+    record.thread = entry.thread;
+    record.device = entry.device;
+    record.stream = reinterpret_cast<std::uint64_t>(call.stream);
+    record.library = libraries::library_name(call.library);
+    record.function = call.function;
+    record.api = entry.origin.api;
+    record.op = entry.origin.op;
+    record.location = entry.origin.location;
+    record.module = entry.origin.module;
+    record.phase = static_cast<session::Phase>(entry.origin.phase);
+    for (std::int32_t i = 0; i < entry.kernel_count; ++i)
+        record.kernel += (i > 0 ? ";" : "") + std::string(entry.kernels[i]);
+    record.shape = libraries::shape_text(call);
+    record.dtypes = libraries::dtypes_text(call);
+    record.compute_type = libraries::compute_type_text(call);
+    record.epilogue = libraries::epilogue_text(call);
+    record.algorithm = libraries::algorithm_text(call);
+    if (entry.status != 0)
+        record.not_checked = "the call failed: " + libraries::status_text(entry.status);
+    else if (!entry.checked)
+        record.not_checked = entry.not_checked == call.not_checkable ? libraries::reason_text(call) : entry.not_checked;
+    return record;
+}
+
+}  // namespace
+
+void Drainer::start() {
+    waiting_.reserve(1024);
+    started_ = now_text();
+    // The program's signals are for the program's threads.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread_ = std::thread([this] { run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    pthread_setname_np(thread_.native_handle(), "fumi");
+}
+
+void Drainer::run() noexcept try {
+    const interpose::Guard guard;  // whatever this thread calls is FuMi's own
+    writer_ = open_session(config_);
+    if (writer_) {
+        writer_->set("started", started_);
+        writer_->flush();
+    } else {
+        recorder_.stop();
+    }
+    const auto flush_interval = std::chrono::duration<double>(config_.limits.flush_seconds);
+    auto flushed = Clock::now();
+    std::unique_lock lock(mutex_);
+    while (!stopping_) {
+        lock.unlock();
+        const bool busy = round() || !waiting_.empty();
+        if (Clock::now() - flushed >= flush_interval) {
+            flush();
+            flushed = Clock::now();
+        }
+        lock.lock();
+        if (!stopping_) wake_.wait_for(lock, busy ? busy_pause : idle_pause);
+    }
+    lock.unlock();
+    drain_last();
+    close();
+    lock.lock();
+    finished_ = true;
+    done_.notify_all();
+} catch (const std::exception& exception) {
+    say_once("drainer", "%s: the session is incomplete", exception.what());
+    recorder_.stop();
+    finished_ = true;
+    done_.notify_all();
+}
+
+bool Drainer::round() {
+    const bool calls = take_new();
+    return take_results() || calls;
+}
+
+bool Drainer::take_new() {
+    rerun::Entry* entry = ring_.pop_all();
+    if (entry == nullptr) return false;
+    if (writer_ && !head_written_) {
+        head_written_ = true;
+        write_head(*writer_, config_);
+    }
+    while (entry != nullptr) {
+        rerun::Entry* const next = entry->next;
+        write_call(*entry);
+        if (!entry->checked)
+            ring_.release(entry);
+        else
+            (entry->captured ? graphs_ : waiting_).push_back(entry);
+        entry = next;
+    }
+    return true;
+}
+
+void Drainer::write_call(rerun::Entry& entry) {
+    if (writer_) writer_->add(record_of(entry));
+}
+
+bool Drainer::take_results() {
+    const std::size_t before = waiting_.size();
+    std::erase_if(waiting_, [&](rerun::Entry* entry) {
+        rerun::Slot& slot = ring_.slot(*entry);
+        if (__atomic_load_n(&slot.result.sequence, __ATOMIC_ACQUIRE) != entry->sequence) return false;
+        write_check(*entry, slot.result.stats, 0);
+        ring_.release(entry);
+        return true;
+    });
+    return waiting_.size() != before;
+}
+
+// A check of a graph keeps its slot, which grows with every launch; its row is written anew.
+void Drainer::take_graphs() {
+    for (rerun::Entry* entry : graphs_) {
+        ErrorStats stats;
+        if (!read_merged(ring_.slot(*entry).result, stats)) continue;
+        const auto launches = static_cast<std::int64_t>(stats.launches);
+        if (launches == entry->launches_written) continue;
+        entry->launches_written = launches;
+        // Row ids from above, so that they never meet those that the file counts up itself.
+        write_check(*entry, stats, (std::int64_t{1} << 60) + entry->call_id);
+    }
+}
+
+void Drainer::write_check(rerun::Entry& entry, const ErrorStats& stats, std::int64_t check_id) {
+    if (!writer_) return;
+    ErrorStats whole = stats;
+    const GemmProblem& problem = entry.call.problem;
+    if (whole.worst_index >= 0) whole.worst_index += entry.first_column * problem.m;
+    const Assessment found = assess(whole, *entry.contract, problem);
+    session::CheckRecord record;
+    record.check_id = check_id;
+    record.call_id = entry.call_id;
+    record.mode = "improve_precision";
+    record.reference = entry.reference;
+    record.coverage = entry.sampled ? "sampled" : "full";
+    record.elements = found.elements;
+    record.max_abs_err = found.max_abs_err;
+    record.max_rel_err = found.max_rel_err;
+    record.rms_rel_err = found.rms_rel_err;
+    record.backward_error = found.backward_error;
+    record.bound = found.bound;
+    record.effective_bits = found.effective_bits;
+    record.amplification = found.max_kappa;
+    record.mismatches = found.mismatches;
+    record.nonfinite = found.nonfinite;
+    record.verdict = static_cast<session::Verdict>(found.verdict);
+    record.reason = found.reason;
+    record.launches = found.launches;
+    writer_->add(record);
+}
+
+void Drainer::flush() {
+    watch_hooks();
+    if (!writer_) return;
+    take_graphs();
+    writer_->flush();
+    if (!writer_->error().empty()) {
+        say_once("session", "%s", writer_->error().c_str());
+        recorder_.stop();
+    }
+}
+
+void Drainer::watch_hooks() {
+    interpose::refresh();
+    slots_seen_ = interpose::slots_patched();
+    if (slots_seen_ > 0 || recorder_.calls() > 0) return;
+    if (libraries::cublas_api() == nullptr && libraries::cublaslt_api() == nullptr) return;
+    // cuBLAS may have come a moment ago, with the slots still to be patched.
+    if (++unhooked_flushes_ == 2 || (stopping_ && unhooked_flushes_ == 1))
+        say_once("zero slots",
+                 "cuBLAS is in the process, but nothing that calls it could be hooked: NO CALL IS SEEN. `fumi doctor` "
+                 "says what was found.");
+}
+
+// The device may still be at work, or gone: waits as long as results come in.
+void Drainer::drain_last() {
+    const auto begin = Clock::now();
+    auto last = begin;
+    while (round() || !waiting_.empty()) {
+        if (round()) last = Clock::now();
+        if (waiting_.empty()) break;
+        const auto now = Clock::now();
+        if (now - last > patience || now - begin > most_patience || device_has_failed(*waiting_.front())) break;
+        std::this_thread::sleep_for(busy_pause);
+    }
+    for (const rerun::Entry* entry : waiting_)
+        if (writer_) writer_->update_not_checked(entry->call_id, "the check had not finished when the program ended");
+}
+
+// After an error of the device nothing more will come in.
+bool Drainer::device_has_failed(const rerun::Entry& entry) noexcept {
+    const libraries::DriverApi* driver = libraries::driver_api();
+    if (driver == nullptr || driver->ctx_set_current == nullptr || driver->stream_query == nullptr) return false;
+    if (driver->ctx_set_current(entry.context) != CUDA_SUCCESS) return true;
+    const CUresult status = driver->stream_query(CU_STREAM_LEGACY);
+    return status != CUDA_SUCCESS && status != CUDA_ERROR_NOT_READY;
+}
+
+void Drainer::write_foot() {
+    session::Writer& writer = *writer_;
+    write_hooks(writer);
+    writer.set("ended", now_text());
+    writer.set("calls", std::to_string(recorder_.calls()));
+    writer.set("dropped", std::to_string(recorder_.dropped()));
+    writer.set("beyond_limit", std::to_string(recorder_.beyond_limit()));
+    writer.set("overhead_ns", std::to_string(recorder_.overhead_ns()));
+    writer.set("scratch_bytes", std::to_string(recorder_.scratch_allocated()));
+}
+
+void Drainer::close() {
+    if (recorder_.dropped() > 0)
+        say("%lld calls were not recorded: they came faster than the session could be written",
+            static_cast<long long>(recorder_.dropped()));
+    flush();
+    if (!writer_) return;
+    if (!head_written_) write_head(*writer_, config_);
+    write_foot();
+    writer_->flush();
+    writer_.reset();
+}
+
+void Drainer::finish() noexcept {
+    recorder_.stop();
+    std::unique_lock lock(mutex_);
+    stopping_ = true;
+    wake_.notify_all();
+    done_.wait_for(lock, most_patience + patience, [&] { return finished_; });
+    lock.unlock();
+    // Joined where it has ended; else it is left behind, and ends with the process.
+    if (finished_)
+        thread_.join();
+    else
+        thread_.detach();
+}
+
+}  // namespace fumi

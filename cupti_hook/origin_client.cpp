@@ -1,0 +1,64 @@
+#include "cupti_hook/origin_client.h"
+
+#include <dlfcn.h>
+
+#include <atomic>
+#include <string>
+
+#include "cupti_hook/message.h"
+
+namespace fumi {
+
+namespace {
+
+std::atomic<fumi_torch_origin_t> describe{nullptr};
+std::atomic<bool> tried{false};
+
+bool torch_is_loaded() noexcept {
+    void* torch = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
+    if (torch == nullptr) return false;
+    dlclose(torch);
+    return true;
+}
+
+std::string beside_this_library(const char* name) {
+    Dl_info info{};
+    if (dladdr(reinterpret_cast<const void*>(&torch_is_loaded), &info) == 0 || info.dli_fname == nullptr) return name;
+    const std::string path(info.dli_fname);
+    const auto slash = path.rfind('/');
+    return slash == std::string::npos ? std::string(name) : path.substr(0, slash + 1) + name;
+}
+
+void start() {
+    const std::string path = beside_this_library("libfumi_torch.so");
+    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) {
+        say("%s; calls are recorded without their torch API and line", dlerror());
+        return;
+    }
+    const auto begin = reinterpret_cast<fumi_torch_start_t>(dlsym(library, "fumi_torch_start"));
+    const auto origin = reinterpret_cast<fumi_torch_origin_t>(dlsym(library, "fumi_torch_origin"));
+    const char* error = "it lacks an entry point";
+    if (begin == nullptr || origin == nullptr || begin(FUMI_ORIGIN_ABI, nullptr, &error) != 0) {
+        say("%s: %s; calls are recorded without their torch API and line", path.c_str(), error);
+        return;
+    }
+    describe.store(origin, std::memory_order_release);
+}
+
+}  // namespace
+
+void start_origins() noexcept try {
+    if (tried.load(std::memory_order_relaxed) || !torch_is_loaded() || tried.exchange(true)) return;
+    start();
+} catch (...) {
+    say_once("origins", "out of memory: calls are recorded without their torch API and line");
+}
+
+FumiOrigin current_origin() noexcept {
+    FumiOrigin origin{"", "", "", "", FUMI_PHASE_NONE};
+    if (const auto origin_of = describe.load(std::memory_order_acquire)) origin_of(&origin);
+    return origin;
+}
+
+}  // namespace fumi

@@ -1,0 +1,119 @@
+#include "cupti_hook/recorder.h"
+
+#include <fnmatch.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cupti_hook/cupti/kernel_names.h"
+#include "cupti_hook/origin_client.h"
+
+namespace fumi {
+
+namespace {
+
+// The call that this thread is in, between before() and after().
+struct Current {
+    rerun::Entry* entry = nullptr;
+    rerun::PendingCheck check;
+};
+thread_local Current current;
+
+std::int64_t now_ns(clockid_t clock) noexcept {
+    timespec time{};
+    clock_gettime(clock, &time);
+    return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
+}
+
+std::int32_t thread_id() noexcept {
+    thread_local const std::int32_t id = gettid();
+    return id;
+}
+
+constexpr const char* no_elements = "the output has no elements";
+
+}  // namespace
+
+bool NameFilter::accepts(const char* name) noexcept try {
+    if (globs_.empty()) return true;
+    const std::lock_guard lock(mutex_);
+    if (const auto found = known_.find(name); found != known_.end()) return found->second;
+    bool accepted = false;
+    for (const std::string& glob : globs_) accepted = accepted || fnmatch(glob.c_str(), name, 0) == 0;
+    known_.emplace(name, accepted);
+    return accepted;
+} catch (...) {
+    return true;
+}
+
+Recorder::Recorder(const config::Config& config, rerun::Ring& ring)
+    : ring_(ring),
+      checker_(config.improve_precision, static_cast<std::size_t>(config.limits.scratch_bytes), ring),
+      functions_(config.functions),
+      apis_(config.apis),
+      improve_precision_(config.has(config::Mode::improve_precision)),
+      every_(config.improve_precision.every),
+      most_calls_(config.limits.max_calls) {}
+
+void Recorder::before(libraries::Call& call) noexcept {
+    const std::int64_t begin = now_ns(CLOCK_MONOTONIC);
+    Current& now = current;
+    now.entry = nullptr;
+    const std::int64_t number = calls_.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (most_calls_ > 0 && number > most_calls_) {
+        beyond_limit_.fetch_add(1, std::memory_order_relaxed);
+        return;
+    }
+    rerun::Entry* entry = ring_.take();
+    if (entry == nullptr) {
+        dropped_.fetch_add(1, std::memory_order_relaxed);
+        return;
+    }
+    now.entry = entry;
+    entry->call = call;
+    entry->call_id = number;
+    entry->start_ns = now_ns(CLOCK_REALTIME);
+    entry->thread = thread_id();
+    entry->device = rerun::Checker::current_device();
+    if (number == 1 || number % 256 == 0) start_origins();
+    entry->origin = current_origin();
+    choose_check(*entry);
+    overhead_ns_.fetch_add(now_ns(CLOCK_MONOTONIC) - begin, std::memory_order_relaxed);
+    cupti::begin_gathering();
+}
+
+void Recorder::choose_check(rerun::Entry& entry) noexcept {
+    const libraries::Call& call = entry.call;
+    if (!improve_precision_) {
+        entry.not_checked = "trace mode";
+    } else if (call.not_checkable != nullptr) {
+        entry.not_checked = call.not_checkable;
+    } else if (call.problem.m <= 0 || call.problem.n <= 0 || call.problem.batch <= 0) {
+        entry.not_checked = no_elements;
+    } else if (!functions_.accepts(call.function)) {
+        entry.not_checked = "not chosen: functions in the configuration";
+    } else if (!apis_.accepts(entry.origin.api)) {
+        entry.not_checked = "not chosen: apis in the configuration";
+    } else if (every_ > 1 && matching_.fetch_add(1, std::memory_order_relaxed) % every_ != 0) {
+        entry.not_checked = "not chosen: improve_precision.every in the configuration";
+    } else {
+        checker_.prepare(entry, current.check);
+    }
+}
+
+void Recorder::after(libraries::Call&, int status) noexcept {
+    Current& now = current;
+    rerun::Entry* entry = now.entry;
+    if (entry == nullptr) return;
+    const std::int64_t begin = now_ns(CLOCK_MONOTONIC);
+    entry->kernel_count = cupti::end_gathering(entry->kernels, rerun::max_kernel_names);
+    entry->status = status;
+    if (status != 0)
+        entry->checked = false;
+    else if (entry->checked)
+        checker_.enqueue(*entry, now.check);
+    now.entry = nullptr;
+    ring_.push(entry);
+    overhead_ns_.fetch_add(now_ns(CLOCK_MONOTONIC) - begin, std::memory_order_relaxed);
+}
+
+}  // namespace fumi

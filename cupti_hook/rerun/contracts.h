@@ -1,0 +1,28 @@
+// The contract of each call, made once for each combination of facts.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <tuple>
+
+#include "cupti_hook/libraries/call.h"
+#include "kernels/contract.h"
+
+namespace fumi::rerun {
+
+// What the library may do with the call, on a device of that capability (90 is sm_90).
+CallFacts facts_of(const libraries::Call& call, int capability, bool ieee) noexcept;
+
+class Contracts {
+  public:
+    // For the life of the process; nullptr where memory runs out.
+    const Contract* find(const CallFacts& facts) noexcept;
+
+  private:
+    using Key = std::tuple<int, bool, bool, int, DataType, DataType, DataType, int, bool>;
+    std::mutex mutex_;
+    std::map<Key, std::unique_ptr<const Contract>> known_;
+};
+
+}  // namespace fumi::rerun

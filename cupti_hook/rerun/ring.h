@@ -1,0 +1,80 @@
+// The entries that travel from the calling threads to the drainer: a fixed pool, and beside each entry a result slot in
+// memory that the device writes. No allocation after construction; pages are touched as they are used.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+
+#include "cupti_hook/libraries/call.h"
+#include "kernels/contract.h"
+#include "kernels/gemm_check.h"
+#include "mapping/origin.h"
+
+namespace fumi::rerun {
+
+inline constexpr int max_kernel_names = 4;
+
+struct Entry {
+    libraries::Call call;
+    std::int64_t call_id = 0;
+    std::int64_t start_ns = 0;
+    std::int32_t thread = 0;
+    std::int32_t device = -1;
+    FumiOrigin origin{};
+    const char* kernels[max_kernel_names] = {};
+    std::int32_t kernel_count = 0;
+    std::int32_t status = 0;             // what the library returned
+    const char* not_checked = nullptr;   // a reason of this program's configuration or state; static
+    // The check, where there is one.
+    bool checked = false;
+    bool captured = false;               // recorded into a graph: runs at each of its launches
+    bool sampled = false;
+    const Contract* contract = nullptr;  // lives as long as the process
+    const char* reference = "";
+    CUcontext context = nullptr;
+    std::uint64_t sequence = 0;          // what the slot's sequence becomes (not captured)
+    std::int64_t first_column = 0;       // of the window of D that was checked, where it is not all of D
+    std::int64_t launches_written = 0;   // captured: launches in the session already
+    std::uint32_t index = 0;
+    Entry* next = nullptr;
+};
+
+// 256 bytes, so that slots do not share cache lines.
+struct alignas(256) Slot {
+    ResultSlot result;
+    double host_output[2] = {};  // copy of an output in host memory, for the device to read
+};
+static_assert(sizeof(Slot) == 256 && sizeof(ResultSlot) <= 240);
+
+class Ring {
+  public:
+    // entries: how many. Throws std::bad_alloc.
+    explicit Ring(std::uint32_t entries);
+    Ring(const Ring&) = delete;
+    Ring& operator=(const Ring&) = delete;
+
+    Entry* take() noexcept;              // nullptr where all are in use
+    bool scarce() noexcept;              // an eighth or less is left: kept for calls without checks
+    void release(Entry* entry) noexcept;
+    void push(Entry* entry) noexcept;    // to the drainer, in order
+    Entry* pop_all() noexcept;           // a list linked by next, oldest first; nullptr where there is none
+
+    Slot& slot(const Entry& entry) const noexcept { return slots_[entry.index]; }
+    Slot* slots() const noexcept { return slots_; }
+    std::size_t slot_bytes() const noexcept { return entries_ * sizeof(Slot); }
+    // In a forked child: the lock may have been held by a thread that is gone.
+    void unlock_after_fork() noexcept;
+
+  private:
+    std::mutex mutex_;
+    std::uint32_t entries_;
+    std::uint32_t fresh_ = 0;  // entries from here on were never used
+    std::uint32_t in_use_ = 0;
+    Entry* pool_;
+    Slot* slots_;  // mapped by ourselves: a context's end unregisters them, but cannot take them away
+    Entry* free_ = nullptr;
+    Entry* oldest_ = nullptr;
+    Entry* newest_ = nullptr;
+};
+
+}  // namespace fumi::rerun

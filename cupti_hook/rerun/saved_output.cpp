@@ -1,0 +1,76 @@
+#include "cupti_hook/rerun/saved_output.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "kernels/contract.h"
+
+namespace fumi::rerun {
+
+Extent extent_of(const MatrixView& view, std::int64_t rows, std::int64_t columns, std::int64_t batch) noexcept {
+    if (view.data == nullptr || rows <= 0 || columns <= 0 || batch <= 0) return {};
+    std::int64_t low = 0, high = 0;
+    for (const std::int64_t reach :
+         {(rows - 1) * view.row_stride, (columns - 1) * view.col_stride, (batch - 1) * view.batch_stride}) {
+        low += std::min<std::int64_t>(reach, 0);
+        high += std::max<std::int64_t>(reach, 0);
+    }
+    const auto base = reinterpret_cast<std::intptr_t>(view.data);
+    const std::int64_t element = element_bytes(view.type);
+    return {base + low * element, base + (high + 1) * element};
+}
+
+SavePlan plan_save(const MatrixView& c, std::int64_t m, std::int64_t n, std::int64_t batch) noexcept {
+    SavePlan plan;
+    if (c.batch_pointers != nullptr) {
+        plan.reason = "C behind an array of pointers is overwritten by the call";
+        return plan;
+    }
+    const auto element = static_cast<std::size_t>(element_bytes(c.type));
+    const std::size_t dense = element * static_cast<std::size_t>(m * n * batch);
+    plan.source = extent_of(c, m, n, batch);
+    plan.view = c;
+    const auto span = static_cast<std::size_t>(plan.source.end - plan.source.begin);
+    // One copy of all that lies between the first and the last element, unless most of that is somebody else's.
+    if (span <= 2 * dense) {
+        plan.form = SavePlan::Form::span;
+        plan.bytes = span;
+        plan.data_offset = reinterpret_cast<std::intptr_t>(c.data) - plan.source.begin;
+        return plan;
+    }
+    if (batch != 1 || c.row_stride < 0 || c.col_stride < 0) {
+        plan.reason = "C is overwritten by the call, and too scattered to be saved";
+        return plan;
+    }
+    const bool by_columns = c.row_stride == 1;
+    if (!by_columns && c.col_stride != 1 && n != 1) {
+        plan.reason = "C is overwritten by the call, and too scattered to be saved";
+        return plan;
+    }
+    plan.form = SavePlan::Form::rows_of_bytes;
+    plan.bytes = dense;
+    plan.width = element * static_cast<std::size_t>(by_columns ? m : n);
+    plan.height = static_cast<std::size_t>(by_columns ? n : m);
+    plan.pitch = element * static_cast<std::size_t>(by_columns ? c.col_stride : c.row_stride);
+    plan.view.row_stride = by_columns ? 1 : n;
+    plan.view.col_stride = by_columns ? m : 1;
+    return plan;
+}
+
+CUresult save(const libraries::DriverApi& driver, const MatrixView& c, SavePlan& plan, CUdeviceptr scratch,
+              CUstream stream) noexcept {
+    plan.view.data = reinterpret_cast<const void*>(scratch + static_cast<CUdeviceptr>(plan.data_offset));
+    if (plan.form == SavePlan::Form::span)
+        return driver.memcpy_dtod_async(scratch, static_cast<CUdeviceptr>(plan.source.begin), plan.bytes, stream);
+    CUDA_MEMCPY2D copy{};
+    copy.srcMemoryType = copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+    copy.srcDevice = reinterpret_cast<CUdeviceptr>(c.data);
+    copy.srcPitch = plan.pitch;
+    copy.dstDevice = scratch;
+    copy.dstPitch = plan.width;
+    copy.WidthInBytes = plan.width;
+    copy.Height = plan.height;
+    return driver.memcpy_2d_async(&copy, stream);
+}
+
+}  // namespace fumi::rerun
