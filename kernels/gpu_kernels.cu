@@ -1,0 +1,47 @@
+// The kernels as the GPU has them: the bodies of kernels/device under the names that kernels/gemm_check.h
+// lists.
+#include "kernels/device/gemm_check_body.h"
+
+namespace {
+
+template <class Sums>
+__device__ __forceinline__ void check(const fumi::GemmCheckParams& params) {
+    using Geometry = fumi::gpu::Geometry<Sums>;
+    __shared__ fumi::gpu::Shared<Geometry> shared;
+    fumi::gpu::PerThread<fumi::gpu::ThreadSums<Geometry>> sums;
+    fumi::gpu::PerThread<fumi::ErrorStats> stats;
+    fumi::gpu::gemm_check<Geometry>(fumi::gpu::Block{}, params, shared, sums, stats);
+}
+
+}  // namespace
+
+extern "C" {
+
+__global__ void __launch_bounds__(fumi::kCheckThreads)
+    fumi_gemm_check_real(const __grid_constant__ fumi::GemmCheckParams params) {
+    check<fumi::gpu::RealSums>(params);
+}
+
+__global__ void __launch_bounds__(fumi::kCheckThreads)
+    fumi_gemm_check_double(const __grid_constant__ fumi::GemmCheckParams params) {
+    check<fumi::gpu::DoubleSums>(params);
+}
+
+__global__ void __launch_bounds__(fumi::kCheckThreads)
+    fumi_gemm_check_complex(const __grid_constant__ fumi::GemmCheckParams params) {
+    check<fumi::gpu::ComplexSums>(params);
+}
+
+__global__ void __launch_bounds__(fumi::kCheckThreads)
+    fumi_gemm_check_double_complex(const __grid_constant__ fumi::GemmCheckParams params) {
+    check<fumi::gpu::DoubleComplexSums>(params);
+}
+
+__global__ void __launch_bounds__(fumi::kMergeThreads)
+    fumi_merge_stats(const __grid_constant__ fumi::MergeParams params) {
+    __shared__ fumi::gpu::MergeShared shared;
+    fumi::gpu::PerThread<fumi::ErrorStats> stats;
+    fumi::gpu::merge_stats(fumi::gpu::Block{}, params, shared, stats);
+}
+
+}  // extern "C"

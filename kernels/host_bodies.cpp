@@ -1,0 +1,31 @@
+#include "kernels/host_bodies.h"
+
+#include "kernels/host_target.h"
+
+namespace fumi {
+namespace {
+
+HostBodies best_bodies() noexcept {
+#ifdef FUMI_HAVE_AVX2
+    // __builtin_cpu_supports checks the operating system's support for the wider registers too.
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::host_bodies();
+#endif
+    return baseline::host_bodies();
+}
+
+}  // namespace
+
+bool register_host_bodies(softcudaRegisterKernel_t registrar) noexcept {
+    const HostBodies bodies = best_bodies();
+    constexpr std::uint32_t check_size = sizeof(GemmCheckParams), merge_size = sizeof(MergeParams);
+    static_assert(check_size < 4096, "kernel parameters end at 4 KiB");
+    bool registered = true;
+    registered &= registrar(kCheckReal, bodies.check_real, &check_size, 1) == 0;
+    registered &= registrar(kCheckDouble, bodies.check_double, &check_size, 1) == 0;
+    registered &= registrar(kCheckComplex, bodies.check_complex, &check_size, 1) == 0;
+    registered &= registrar(kCheckDoubleComplex, bodies.check_double_complex, &check_size, 1) == 0;
+    registered &= registrar(kMergeKernel, bodies.merge_stats, &merge_size, 1) == 0;
+    return registered;
+}
+
+}  // namespace fumi

@@ -1,0 +1,168 @@
+#include "kernels/verdict.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace fumi {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+// rms of the relative error of rounding to p bits, in units of 2^-p, over numbers with a uniform significand.
+constexpr double kRoundingRms = 0.4247;
+constexpr std::uint64_t kFewestForBits = 8;
+constexpr std::uint64_t kFewestForPrecisionWarning = 64;
+// A residual whose variance is this many times what accumulation and output rounding explain is a lower
+// precision: two bits. (measured) legal kernels stay below 2, bf16x3 passed off as fp32 is at 14 or more for
+// K <= 4096.
+constexpr double kPrecisionWarning = 12;
+
+double residual_variance(const ErrorStats& stats) noexcept {
+    const double explained = stats.szz > 0 ? stats.sez * stats.sez / stats.szz : 0;
+    return std::max(0.0, stats.see - explained) / static_cast<double>(stats.bits_elements);
+}
+
+std::string element_name(const ErrorStats& stats, const GemmProblem& problem) {
+    const std::int64_t in_matrix = problem.m * problem.n;
+    if (in_matrix <= 0 || stats.worst_index < 0) return "an element";
+    const std::int64_t batch = stats.worst_index / in_matrix, rest = stats.worst_index % in_matrix;
+    std::string name = fmt::format("row {}, column {}", rest % problem.m, rest / problem.m);
+    if (problem.batch > 1) name += fmt::format(", batch {}", batch);
+    return name;
+}
+
+// Is a breach of B no more than what partial sums stored in the output type may add?
+bool explained_by_reduction(const ErrorStats& stats, const Contract& contract) {
+    if (contract.reduction_error <= 0 || stats.nonfinite_unexpected > 0 || stats.aux_mismatches > 0)
+        return false;
+    const double allowed = stats.bound_at_max + contract.reduction_error / contract.bound.u;
+    return stats.max_ratio * stats.bound_at_max <= allowed && stats.max_eta <= allowed;
+}
+
+std::string breach(const ErrorStats& stats, const Contract& contract, const GemmProblem& problem) {
+    const std::string where = element_name(stats, problem);
+    if (stats.nonfinite_unexpected > 0 && std::isinf(stats.max_ratio)) {
+        return fmt::format(
+            "{} is {} where the reference is {:.9g} ({} such elements): a fault of the kernel, not of the "
+            "data",
+            where, stats.worst_value, stats.worst_reference, stats.nonfinite_unexpected);
+    }
+    if (contract.bound.exact != 0) {
+        return fmt::format(
+            "{} is {:.0f} where {:.0f} is exact ({} of {} elements differ): a fault of the kernel, not of "
+            "the data",
+            where, stats.worst_value, stats.worst_reference, stats.mismatches, stats.elements);
+    }
+    const char* output = stats.aux_mismatches > 0 ? " (auxiliary output counted)" : "";
+    return fmt::format(
+        "{} is {:.9g} where the reference is {:.9g}: {:.3g} times the error that {} allows ({} of {} "
+        "elements over{}; eta "
+        "{:.3g} u): a fault of the kernel, not of the data",
+        where, stats.worst_value, stats.worst_reference, stats.max_ratio, contract.name, stats.mismatches,
+        stats.elements, output, stats.max_eta);
+}
+
+std::string within(const ErrorStats& stats, const Contract& contract) {
+    if (stats.elements == 0) {
+        return fmt::format(
+            "no element is finite ({} of them), as the reference is not or leaves the output's range",
+            stats.nonfinite_reference);
+    }
+    if (contract.bound.exact != 0) return fmt::format("equal to the exact result ({})", contract.name);
+    std::string text = fmt::format("within {}: eta {:.3g} u, at most {:.3g} of the bound", contract.name,
+                                   stats.max_eta, stats.max_ratio);
+    if (stats.max_rel_err > 1000 * contract.bound.u && stats.max_kappa > 100) {
+        text += fmt::format("; relative errors up to {:.2g} come from the data (kappa up to {:.2g})",
+                            stats.max_rel_err, stats.max_kappa);
+    }
+    if (stats.nonfinite > 0)
+        text += fmt::format("; {} elements are not finite, as they should be", stats.nonfinite);
+    return text;
+}
+
+// Sums that round to nearest, and inputs that nothing converts: then the residual tells a lower precision.
+bool precision_is_below(const ErrorStats& stats, const Contract& contract) {
+    const bool telling = contract.bound.beta_t == 0 && !contract.inputs_converted &&
+                         contract.bound.exact == 0 &&
+                         precision_bits(contract.output) >= contract.bound.accumulator_bits;
+    if (!telling || stats.bits_elements < kFewestForPrecisionWarning || stats.sum_floor <= 0) return false;
+    return residual_variance(stats) >
+           kPrecisionWarning * stats.sum_floor / static_cast<double>(stats.bits_elements);
+}
+
+void judge(Assessment& a, const ErrorStats& stats, const Contract& contract, const GemmProblem& problem) {
+    const bool broken = stats.nonfinite_unexpected > 0 || stats.max_ratio > 1;
+    if (broken && explained_by_reduction(stats, contract)) {
+        a.verdict = Judgement::warn;
+        a.reason = fmt::format(
+            "eta {:.3g} u: more than {} allows, and what partial sums in {} explain (reduced-precision "
+            "reduction is allowed "
+            "for this call)",
+            stats.max_eta, contract.name, type_name(contract.output));
+    } else if (broken) {
+        a.verdict =
+            contract.componentwise || stats.nonfinite_unexpected > 0 ? Judgement::fail : Judgement::warn;
+        a.reason = breach(stats, contract, problem);
+    } else if (stats.elements == 0 && stats.nonfinite_reference == 0) {
+        a.verdict = Judgement::warn;
+        a.reason = "no element was compared";
+    } else if (precision_is_below(stats, contract)) {
+        a.verdict = Judgement::warn;
+        a.reason = fmt::format(
+            "within the bound, but with about {:.1f} effective bits: lower than {} gives on such data",
+            a.effective_bits, contract.name);
+    } else {
+        a.verdict = Judgement::pass;
+        a.reason = within(stats, contract);
+    }
+}
+
+}  // namespace
+
+Assessment::Assessment()
+    : max_abs_err(kNaN),
+      max_rel_err(kNaN),
+      rms_rel_err(kNaN),
+      backward_error(kNaN),
+      bound(kNaN),
+      ratio(kNaN),
+      effective_bits(kNaN),
+      kappa(kNaN),
+      max_kappa(kNaN) {}
+
+double effective_bits(const ErrorStats& stats, DataType output) noexcept {
+    const int most = precision_bits(output);
+    if (stats.bits_elements < kFewestForBits || most == 0) return kNaN;
+    const double variance = residual_variance(stats);
+    // What the sums' own cancellation leaves of an explained error is noise, not a residual.
+    if (!(variance > 1e-14 * stats.see / static_cast<double>(stats.bits_elements))) return most;
+    const double bits = -std::log2(std::sqrt(variance) / (kRoundingRms * std::sqrt(2.0)));
+    return std::clamp(bits, 0.0, static_cast<double>(most));
+}
+
+Assessment assess(const ErrorStats& stats, const Contract& contract, const GemmProblem& problem) {
+    Assessment a;
+    a.elements = static_cast<std::int64_t>(stats.elements);
+    a.mismatches = static_cast<std::int64_t>(stats.mismatches);
+    a.nonfinite = static_cast<std::int64_t>(stats.nonfinite);
+    a.launches = static_cast<std::int64_t>(stats.launches);
+    if (stats.elements > 0) {
+        a.max_abs_err = stats.max_abs_err;
+        a.backward_error = stats.max_eta;
+        a.bound = stats.bound_at_max;
+        if (stats.sum_abs_r > 0) a.kappa = stats.sum_g / stats.sum_abs_r;
+    }
+    if (stats.rel_elements > 0) {
+        a.max_rel_err = stats.max_rel_err;
+        a.rms_rel_err = std::sqrt(stats.sum_rel_err2 / static_cast<double>(stats.rel_elements));
+        a.max_kappa = stats.max_kappa;
+    }
+    a.ratio = stats.max_ratio;
+    a.effective_bits = effective_bits(stats, contract.output);
+    judge(a, stats, contract, problem);
+    return a;
+}
+
+}  // namespace fumi
