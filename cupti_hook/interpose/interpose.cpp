@@ -4,10 +4,12 @@
 #include <sched.h>
 
 #include <cerrno>
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <mutex>
 
+#include "cupti_hook/interpose/loader_calls.h"
 #include "cupti_hook/interpose/patcher.h"
 #include "cupti_hook/interpose/table.h"
 
@@ -24,7 +26,9 @@ namespace {
 // the loader, and a thread that holds the loader's lock may come by in a constructor.
 constinit std::atomic<bool> busy{false};
 constinit std::atomic<bool> again{false};   // somebody wanted a pass while one was being made
-constinit std::atomic<bool> frozen{false};  // the state may be torn: no more passes
+constinit std::atomic<bool> frozen{false};  // no more passes
+constinit std::atomic<bool> torn{false};    // frozen, and the state is not to be read any more
+constinit std::atomic<bool> patch_after_fork{false};
 constinit std::atomic<Patcher*> patcher{nullptr};
 
 // Never freed, since a thread may be looking into one after uninstall(); the chain keeps them reachable.
@@ -39,6 +43,11 @@ constinit Installation* last_installation = nullptr;
 constinit std::atomic<int> verifications{0};  // passes still to make for slots that were patched unbound
 constinit std::atomic<const char*> trouble{nullptr};
 
+// For how long a dlopen waits for another thread's pass: many times what one takes. A dlopen inside a
+// constructor holds the loader's lock, which that pass may need: then the wait ends here, and the modules are
+// patched right after.
+constexpr std::chrono::milliseconds kLongestWait{50};
+
 bool try_acquire() noexcept {
     return !busy.exchange(true, std::memory_order_acquire);
 }
@@ -48,9 +57,11 @@ void release() noexcept {
 
 // In the child only the forking thread lives on: a pass that another thread was making will never end.
 void after_fork_in_child() noexcept {
-    if (!busy.load(std::memory_order_relaxed)) return;
+    if (busy.load(std::memory_order_relaxed)) torn = true;
+    if (!torn && patch_after_fork) return;
     frozen = true;
-    trouble = "forked while a pass was being made: nothing more is patched in this process";
+    trouble = torn ? "forked while a pass was being made: nothing more is patched in this process"
+                   : "forked: nothing more is patched in this process";
 }
 
 bool is_due(const Patcher& state) noexcept {
@@ -68,6 +79,7 @@ void make_pass(Patcher& state) noexcept {
                             std::memory_order_relaxed);
     } catch (const std::exception&) {
         frozen = true;
+        torn = true;
         trouble = "out of memory in a pass: nothing more is patched";
     }
 }
@@ -92,6 +104,7 @@ bool install(std::span<const Hook> hooks, const Policy& policy) noexcept {
         release();
         return false;
     }
+    patch_after_fork = policy.patch_after_fork;
     make_pass(*patcher);
     release();
     return true;
@@ -118,6 +131,19 @@ bool refresh() noexcept {
     } while (again.load(std::memory_order_relaxed) && !frozen);
     errno = error;
     return passed;
+}
+
+void refresh_and_wait() noexcept {
+    using Clock = std::chrono::steady_clock;
+    Patcher* state = patcher.load(std::memory_order_acquire);
+    if (state == nullptr || frozen) return;
+    const unsigned long long wanted = loader_counts().added;
+    refresh();
+    const Clock::time_point end = Clock::now() + kLongestWait;
+    while (state->counts().added < wanted && !frozen && Clock::now() < end) {
+        sched_yield();
+        refresh();
+    }
 }
 
 std::size_t slots_patched() noexcept {
@@ -158,9 +184,9 @@ void describe(const Table& table, const Patcher& state, Report& report) {
 
 Report report() {
     Report report;
-    while (!frozen && !try_acquire()) sched_yield();
+    while (!torn && !try_acquire()) sched_yield();
     if (const char* note = trouble.load()) report.note = note;
-    if (frozen) return report;  // `busy` may be held for ever by a thread that is not there
+    if (torn) return report;  // `busy` may be held for ever by a thread that is not there
     const Patcher* state = patcher.load(std::memory_order_relaxed);
     if (state != nullptr) describe(*installed_table.load(std::memory_order_relaxed), *state, report);
     release();
@@ -168,8 +194,8 @@ Report report() {
 }
 
 void uninstall() noexcept {
-    while (!frozen && !try_acquire()) sched_yield();
-    if (frozen) return;
+    while (!torn && !try_acquire()) sched_yield();
+    if (torn) return;
     Patcher* state = patcher.exchange(nullptr);
     if (state != nullptr) {
         installed_table.store(nullptr, std::memory_order_release);

@@ -58,6 +58,11 @@ struct Policy {
     bool patch_dlopen =
         true;  // dlopen of the modules not excluded: later modules are patched before dlopen returns
     bool patch_pointers = true;  // R_X86_64_64 data words that hold the function's address
+    // In the child of a fork, modules loaded from then on are patched as well. Off by default: fork() leaves
+    // the loader's state torn where another thread was inside dlopen, and glibc then aborts in the child at
+    // our first look-up, though the program itself may make none. What is patched already stays patched in
+    // the child in any case.
+    bool patch_after_fork = false;
 };
 
 // Installs the hooks in all modules loaded now. One table per process: returns false, and does nothing, if

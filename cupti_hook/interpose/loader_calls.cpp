@@ -62,6 +62,6 @@ void* fumi_interpose_answer_dlopen(const char* name, int flags) noexcept {
         return nullptr;
     }
     void* handle = dlopen(name, flags);
-    if (handle != nullptr) fumi::interpose::refresh();
+    if (handle != nullptr) fumi::interpose::refresh_and_wait();
     return handle;
 }

@@ -16,4 +16,10 @@ __attribute__((visibility("hidden"))) void* fumi_interpose_answer_dlvsym(void* h
 __attribute__((visibility("hidden"))) void* fumi_interpose_answer_dlopen(const char* name,
                                                                          int flags) noexcept;
 }
+
+namespace fumi::interpose {
+// refresh() for a dlopen that has brought modules: also waits, for a short time, for the pass of another
+// thread.
+void refresh_and_wait() noexcept;
+}  // namespace fumi::interpose
 #endif

@@ -161,7 +161,8 @@ TEST_F(Slots, AnotherLibrarysFunctionOfTheNameIsLeftAlone) {
         install_all();
         EXPECT_EQ(client.add(2, 3), 6) << "the stranger multiplies";
         EXPECT_EQ(add.calls, 0);
-        EXPECT_EQ(skipped("libclient_other.so"), std::vector<std::string>{"vendor_add: bound to libother.so"});
+        EXPECT_EQ(skipped("libclient_other.so"),
+                  std::vector<std::string>{"vendor_add: bound to libother.so"});
         EXPECT_EQ(user.add(2, 3), 5);
         EXPECT_EQ(add.calls, 1);
         add.calls = 0;
@@ -202,7 +203,9 @@ TEST_F(Slots, VendorsInnerCallsAreItsOwn) {
     EXPECT_EQ(add.calls, 0);
 }
 
-int foreign_add(int a, int b) { return a - b; }
+int foreign_add(int a, int b) {
+    return a - b;
+}
 
 TEST_F(Slots, AnotherToolsHookInTheSlotIsLeftAlone) {
     const Library client("libclient_lazy.so");
@@ -217,7 +220,8 @@ TEST_F(Slots, AnotherToolsHookInTheSlotIsLeftAlone) {
 TEST_F(Slots, SlotThatLazyBindingOverwroteIsPatchedAgain) {
     const Library client("libclient_lazy.so");
     install_all();
-    // A thread that was inside the loader's binding of this call while it was patched stores the function's address now.
+    // A thread that was inside the loader's binding of this call while it was patched stores the function's
+    // address now.
     *slot_of("libclient_lazy.so", "vendor_add", SlotKind::kJumpSlot) = add.original.load();
     EXPECT_TRUE(refresh());
     client.add(2, 3);

@@ -1,4 +1,5 @@
-// What the tests of this directory share: the hooks with counting wrappers, and the fixtures as loaded libraries.
+// What the tests of this directory share: the hooks with counting wrappers, and the fixtures as loaded
+// libraries.
 #ifndef FUMI_TESTS_INTERPOSE_SUPPORT_H
 #define FUMI_TESTS_INTERPOSE_SUPPORT_H
 
@@ -14,7 +15,9 @@
 
 namespace fumi::interpose {
 
-inline std::string fixture(const std::string& file) { return std::string(FIXTURES) + "/" + file; }
+inline std::string fixture(const std::string& file) {
+    return std::string(FIXTURES) + "/" + file;
+}
 
 // Wrappers of the vendor's functions: call the original, and count.
 struct Counter {
@@ -42,7 +45,9 @@ inline Hook scale_hook(const char* version) {
             reinterpret_cast<void*>(first ? &wrapped_scale<scale_1> : &wrapped_scale<scale_2>),
             first ? &scale_1.original : &scale_2.original};
 }
-inline std::vector<Hook> all_hooks() { return {add_hook(), scale_hook("VENDOR_1"), scale_hook("VENDOR_2")}; }
+inline std::vector<Hook> all_hooks() {
+    return {add_hook(), scale_hook("VENDOR_1"), scale_hook("VENDOR_2")};
+}
 
 // The vendor's own slots are its own matter, as NVIDIA's are.
 inline Policy usual_policy() {
@@ -103,14 +108,16 @@ class Interpose : public ::testing::Test {
         std::vector<std::string> reasons;
         for (const ModuleReport& module : report().modules)
             if (module.soname == soname)
-                for (const SkippedSlot& slot : module.skipped) reasons.push_back(slot.symbol + ": " + slot.reason);
+                for (const SkippedSlot& slot : module.skipped)
+                    reasons.push_back(slot.symbol + ": " + slot.reason);
         return reasons;
     }
     static std::size_t patched(const std::string& soname, SlotKind kind) {
         std::size_t count = 0;
         for (const ModuleReport& module : report().modules)
             if (module.soname == soname)
-                for (const PatchedSlot& slot : module.patched) count += slot.kind == kind && slot.symbol.starts_with("vendor");
+                for (const PatchedSlot& slot : module.patched)
+                    count += slot.kind == kind && slot.symbol.starts_with("vendor");
         return count;
     }
 };
