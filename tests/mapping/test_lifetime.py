@@ -1,0 +1,115 @@
+"""Long runs, fork, cost."""
+import os
+import resource
+import threading
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def resident_kib():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() // 1024
+
+
+def test_memory_stays_bounded(probe):
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    x = torch.randn(2, 4)
+
+    def steps(count):
+        for _ in range(count):
+            model(x).sum().backward()
+
+    steps(20000)  # by now every page of the ring that this run touches is near its final number
+    before = resident_kib()
+    steps(80000 if not os.environ.get("ASAN_OPTIONS") else 2000)
+    grown = resident_kib() - before
+    print(f"grew by {grown} KiB")
+    assert grown < 24 * 1024  # the ring of nodes is 16 MiB
+
+
+def test_code_without_end_is_bounded(probe):
+    # A program that compiles new code for every call: code objects die, memory does not grow with them for ever.
+    with probe:
+        for i in range(3000):
+            exec(compile(f"import torch\ntorch.ones(1, 1).mm(torch.ones(1, 1))  # {i}", "<made>", "exec"), {})
+    assert {o.location for o in probe.answers} == {"<made>:2"}
+
+
+def test_fork(probe):
+    R = torch.randn(3, 3, requires_grad=True)
+    stop = threading.Event()
+
+    def busy():
+        while not stop.is_set():
+            F.linear(torch.randn(3, 3), R).sum()
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    try:
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                import signal
+
+                signal.alarm(30)
+                with probe:
+                    torch.mm(R, R)
+                os._exit(0 if [o.api for o in probe.answers] == ["torch.mm"] else 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_exit_while_threads_run_ops(tmp_path):
+    import subprocess
+    import sys
+
+    script = tmp_path / "exits.py"
+    script.write_text(
+        "import ctypes, os, threading, torch\n"
+        "fumi = ctypes.CDLL(os.environ['FUMI_TORCH'], mode=ctypes.RTLD_GLOBAL)\n"
+        "probe = ctypes.CDLL(os.environ['FUMI_MAPPING_PROBE'])\n"
+        "assert fumi.fumi_torch_start(1, None, None) == 0\n"
+        "def busy():\n"
+        "    w = torch.randn(3, 3, requires_grad=True)\n"
+        "    while True: (w @ w).sum().backward()\n"
+        "threading.Thread(target=busy, daemon=True).start()\n"
+        "import time; time.sleep(0.3)\n"
+        "raise SystemExit(7)\n"
+    )
+    for _ in range(3):
+        assert subprocess.run([sys.executable, script], stderr=subprocess.DEVNULL, timeout=60).returncode == 7
+
+
+def test_cost(probe):
+    """Prints what an op costs with and without observers; asserts nothing about time."""
+    model = nn.Sequential(*[nn.Linear(4, 4) for _ in range(8)])
+    x = torch.randn(2, 4)
+
+    def seconds(function, count):
+        start = time.perf_counter()
+        for _ in range(count):
+            function()
+        return (time.perf_counter() - start) / count
+
+    a, w = torch.randn(4), torch.randn(3, 3, requires_grad=True)
+
+    def without(function, count):
+        torch.autograd._enable_record_function(False)
+        try:
+            return seconds(function, count)
+        finally:
+            torch.autograd._enable_record_function(True)
+
+    for name, function in {
+        "neg (one op, no autograd)": lambda: torch.neg(a),
+        "linear with autograd": lambda: F.linear(w, w),
+        "8 nn.Linear in a Sequential, forward": lambda: model(x),
+    }.items():
+        on = min(seconds(function, 20000) for _ in range(3))
+        off = min(without(function, 20000) for _ in range(3))
+        print(f"{name}: {off * 1e6:.2f} us, observed {on * 1e6:.2f} us")
