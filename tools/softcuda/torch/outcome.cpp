@@ -124,8 +124,10 @@ std::string signature_of(const c10::OperatorHandle& op, const std::vector<c10::I
     writer.put(static_cast<const void*>(&op.schema()));
     writer.put(c10::get_default_dtype().id());
     bool any_tensor = false;
-    for (const c10::IValue& argument : arguments) {
-        for_each_tensor(argument, [&](const at::Tensor& tensor) { any_tensor |= tensor.defined(); });
+    for (size_t i = 0; i < arguments.size(); ++i) {
+        const c10::Argument& formal = op.schema().arguments()[i];
+        const bool is_out = formal.kwarg_only() && formal.alias_info() != nullptr;
+        for_each_tensor(arguments[i], [&](const at::Tensor& tensor) { any_tensor |= tensor.defined() && !is_out; });
     }
     for (const c10::IValue& argument : arguments) {
         if (!writer.put(argument, !any_tensor)) return {};

@@ -25,7 +25,7 @@ struct Outcome {
 Outcome describe_outcome(const AliasMap& aliases, const std::vector<c10::IValue>& results);
 
 // Identifies calls with equal outcomes: the op, layouts and types of its tensors, its other arguments. Doubles count only for
-// ops without tensors: a learning rate or a probability shapes nothing. Empty where the outcome depends on values.
+// ops without tensors to read (arange): a learning rate or a probability shapes nothing. Empty where the outcome depends on values.
 std::string signature_of(const c10::OperatorHandle& op, const std::vector<c10::IValue>& arguments);
 
 std::shared_ptr<const Outcome> find_outcome(const std::string& signature);

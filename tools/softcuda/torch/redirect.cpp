@@ -149,7 +149,10 @@ torch::jit::Stack RedirectedCall::device_results(const AliasMap& aliases, const 
 void RedirectedCall::apply_resizes(const AliasMap& aliases, const Outcome& outcome) const {
     for (const auto& [index, meta] : outcome.resized) {
         const at::Tensor& tensor = aliases.device(index);
-        tensor.resize_(meta.sizes);
+        int64_t span = 1;
+        for (size_t i = 0; i < meta.sizes.size(); ++i) span += (meta.sizes[i] - 1) * meta.strides[i];
+        for (const int64_t size : meta.sizes) span = size == 0 ? 0 : span;
+        tensor.resize_({span});
         tensor.unsafeGetTensorImpl()->set_sizes_and_strides(meta.sizes, meta.strides, tensor.storage_offset());
     }
 }
