@@ -76,6 +76,10 @@ struct Where {  // what was changed, for the log; -1: does not apply
 
 bool is_output_fault(Kind kind) noexcept;
 
+// The elements of all views in one dense copy, and back again.
+std::vector<unsigned char> save(std::span<const View> views);
+void restore(std::span<const View> views, const std::vector<unsigned char>& saved) noexcept;
+
 // Changes one of the views (one for each entry of a batch) as the plan says, where the change shows. Empty:
 // it would show nowhere.
 std::optional<Where> apply_to_output(const Plan& plan, std::span<const View> views);

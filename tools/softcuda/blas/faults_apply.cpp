@@ -235,7 +235,35 @@ std::optional<Where> apply_to_view(const Plan& plan, const View& view, Random& r
     return where;
 }
 
+// Calls visit(address) for each element, columns first.
+template <class Visitor>
+void each_element(std::span<const View> views, Visitor visit) {
+    for (const View& view : views) {
+        const auto size = static_cast<std::int64_t>(blas::size_of(view.type));
+        for (std::int64_t j = 0; j < view.cols; ++j)
+            for (std::int64_t i = 0; i < view.rows; ++i)
+                visit(static_cast<unsigned char*>(view.data) +
+                          (i * view.row_stride + j * view.col_stride) * size,
+                      size);
+    }
+}
+
 }  // namespace
+
+std::vector<unsigned char> save(std::span<const View> views) {
+    std::vector<unsigned char> saved;
+    each_element(views,
+                 [&](const unsigned char* x, std::int64_t size) { saved.insert(saved.end(), x, x + size); });
+    return saved;
+}
+
+void restore(std::span<const View> views, const std::vector<unsigned char>& saved) noexcept {
+    const unsigned char* from = saved.data();
+    each_element(views, [&](unsigned char* x, std::int64_t size) {
+        std::copy(from, from + size, x);
+        from += size;
+    });
+}
 
 bool is_output_fault(Kind kind) noexcept {
     switch (kind) {

@@ -19,31 +19,6 @@ std::vector<faults::View> views_of(const Gemm& gemm) {
     return views;
 }
 
-// D of the whole batch, element by element, in one dense copy.
-std::vector<unsigned char> snapshot(const Gemm& gemm) {
-    const std::size_t size = size_of(gemm.d.type);
-    std::vector<unsigned char> copy(gemm.batch * gemm.m * gemm.n * size);
-    unsigned char* out = copy.data();
-    for (const auto& view : views_of(gemm))
-        for (std::int64_t j = 0; j < view.cols; ++j)
-            for (std::int64_t i = 0; i < view.rows; ++i, out += size)
-                std::memcpy(
-                    out, static_cast<char*>(view.data) + (i * view.row_stride + j * view.col_stride) * size,
-                    size);
-    return copy;
-}
-
-void restore(const Gemm& gemm, const std::vector<unsigned char>& copy) {
-    const std::size_t size = size_of(gemm.d.type);
-    const unsigned char* in = copy.data();
-    for (const auto& view : views_of(gemm))
-        for (std::int64_t j = 0; j < view.cols; ++j)
-            for (std::int64_t i = 0; i < view.rows; ++i, in += size)
-                std::memcpy(
-                    static_cast<char*>(view.data) + (i * view.row_stride + j * view.col_stride) * size, in,
-                    size);
-}
-
 double largest(const Matrix& matrix, std::int64_t index, std::int64_t rows, std::int64_t cols) {
     Buffer<std::complex<double>> values(rows * cols);
     pack(matrix, index, rows, cols, values.data(), 1, rows);
@@ -142,14 +117,15 @@ void run_faulty(const Gemm& gemm, const faults::Plan& plan) {
         faults::log_skipped(plan, reason);
         return;
     }
-    const auto before = snapshot(gemm);
+    const auto views = views_of(gemm);
+    const auto before = faults::save(views);
     run_planted(gemm, {});
-    if (faults::is_output_fault(plan.kind)) return plant_in_results(plan, views_of(gemm));
-    const auto right = snapshot(gemm);
-    restore(gemm, before);  // the stale result, and C where it is D
+    if (faults::is_output_fault(plan.kind)) return plant_in_results(plan, views);
+    const auto right = faults::save(views);
+    faults::restore(views, before);  // the stale result, and C where it is D
     faults::Where where;
     if (plan.kind != Kind::stale_output) run_planted(gemm, planted_in_sum(gemm, plan, where));
-    if (snapshot(gemm) == right)
+    if (faults::save(views) == right)
         faults::log_skipped(plan, "the results come out the same");
     else
         faults::log_planted(plan, where);
