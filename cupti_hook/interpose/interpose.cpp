@@ -58,7 +58,7 @@ void release() noexcept {
 // In the child only the forking thread lives on: a pass that another thread was making will never end.
 void after_fork_in_child() noexcept {
     if (busy.load(std::memory_order_relaxed)) torn = true;
-    if (!torn && patch_after_fork) return;
+    if (!torn && (patch_after_fork || patcher.load(std::memory_order_relaxed) == nullptr)) return;
     frozen = true;
     trouble = torn ? "forked while a pass was being made: nothing more is patched in this process"
                    : "forked: nothing more is patched in this process";

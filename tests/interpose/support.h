@@ -5,13 +5,22 @@
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "cupti_hook/interpose/interpose.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FUMI_SANITIZED 1
+#else
+#define FUMI_SANITIZED 0
+#endif
 
 namespace fumi::interpose {
 
@@ -91,10 +100,28 @@ class Library {
     void* handle_;
 };
 
+// Runs `body` in a forked child; returns its exit status, -1 if it had to be killed after ten seconds.
+template <typename Body>
+int in_child(const Body& body) {
+    const pid_t child = fork();
+    if (child == 0) _exit(body());
+    int status = 0;
+    for (int i = 0; i < 10000; ++i) {
+        if (waitpid(child, &status, WNOHANG) == child) return WIFEXITED(status) ? WEXITSTATUS(status) : -2;
+        usleep(1000);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    return -1;
+}
+
 class Interpose : public ::testing::Test {
   protected:
     void SetUp() override {
-        for (Counter* counter : {&add, &scale_1, &scale_2}) counter->calls = 0;
+        for (Counter* counter : {&add, &scale_1, &scale_2}) {
+            counter->calls = 0;
+            counter->original = nullptr;
+        }
     }
     void TearDown() override { uninstall(); }
 
