@@ -152,7 +152,8 @@ int usage(const CLI::App& app, const CLI::ParseError& error, const std::vector<s
         (arguments[0] == "run" || arguments[0] == "doctor"))
         say("the program and its arguments go after --: fumi " + arguments[0] + " [options] -- CMD...");
     else
-        say("see `fumi " + (arguments.empty() ? std::string() : arguments[0] + " ") + "--help`");
+        say(std::string(extras ? "there are arguments too many; " : "") + "see `fumi " +
+            (arguments.empty() ? std::string() : arguments[0] + " ") + "--help`");
     return usage_error;
 }
 
