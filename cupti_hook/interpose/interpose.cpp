@@ -46,7 +46,7 @@ constinit std::atomic<const char*> trouble{nullptr};
 // For how long a dlopen waits for another thread's pass: many times what one takes. A dlopen inside a
 // constructor holds the loader's lock, which that pass may need: then the wait ends here, and the modules are
 // patched right after.
-constexpr std::chrono::milliseconds kLongestWait{50};
+constexpr std::chrono::milliseconds kLongestWait{500};
 
 bool try_acquire() noexcept {
     return !busy.exchange(true, std::memory_order_acquire);

@@ -23,6 +23,8 @@ void* answer_lookup(void* handle, const char* symbol, const char* version) noexc
     if (handle == RTLD_NEXT || symbol == nullptr) return nullptr;
     Table* table = installed_table.load(std::memory_order_acquire);
     if (table == nullptr) return nullptr;
+    // The first look-up after a dlopen that was passed on: before the program calls into what it brought.
+    if (detail::checks_due.load(std::memory_order_relaxed) != 0) poll();
     const std::span<const std::uint32_t> hooks = table->find(symbol);
     if (hooks.empty() || (*table)[hooks.front()].of_loader) return nullptr;
     refresh();

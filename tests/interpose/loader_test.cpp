@@ -88,7 +88,7 @@ TEST_F(Loader, DispatcherGoesOnFindingItsSiblings) {
         EXPECT_EQ(dispatch("libengine.so", 1, 1), before);
 #if !FUMI_SANITIZED
         EXPECT_EQ(before, 2);
-        EXPECT_EQ(add.calls, 1) << "the engine is an ordinary client";
+        EXPECT_EQ(add.calls, excluded ? 0 : 1) << "its dlsym is the first that may notice the engine";
 #endif
         add.calls = 0;
         uninstall();
