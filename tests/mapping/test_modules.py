@@ -77,7 +77,8 @@ def test_recomputed_modules_keep_their_paths(probe):
         probe.read()
         result.sum().backward()
     again = [o for o in probe.answers if o.phase == "forward"]
-    assert sorted(modules(again)) == sorted(PATHS[:8])
+    # torch stops the second forward once it has all it needs: before the last product of each block.
+    assert sorted(modules(again)) == sorted(path for path in PATHS[:8] if "(Linear)" in path)
     assert set(modules(probe.answers)) == set(PATHS)
 
 
