@@ -22,6 +22,7 @@ struct Minifloat {
 
     // The bits of |x| rounded to nearest even, not yet checked for overflow.
     static unsigned encode(float magnitude) noexcept {
+        if (magnitude == 0) return 0;
         int exponent = 0;
         std::frexp(magnitude, &exponent);
         const int quantum = std::max(exponent - 1, 1 - bias) - mantissa_bits;  // exponent of the last place
