@@ -147,9 +147,9 @@ int dispatch(const CLI::App& app, const Options& o, bool has_command) {
 
 int usage(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& arguments) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    say(error.what());
-    if (error.get_name() == "ExtrasError" && !arguments.empty() &&
-        (arguments[0] == "run" || arguments[0] == "doctor"))
+    const bool extras = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+    if (!extras) say(error.what());
+    if (extras && (arguments[0] == "run" || arguments[0] == "doctor"))
         say("the program and its arguments go after --: fumi " + arguments[0] + " [options] -- CMD...");
     else
         say(std::string(extras ? "there are arguments too many; " : "") + "see `fumi " +

@@ -82,9 +82,10 @@ std::string describe(const Family& family, const Painter& paint) {
     text += fmt::format("        {}\n", measures(check));
     std::string library =
         fmt::format("call {}: {}  {}  {}", call.call_id, call.function, call.shape, call.dtypes);
-    if (!call.kernel.empty()) library += "  " + first_kernel(call.kernel, 48);
-    text += fmt::format("        {}\n",
-                        paint(Colour::dim, shorten_middle(library, std::max<std::size_t>(width, 110))));
+    if (!call.kernel.empty())
+        library +=
+            "  " + first_kernel(call.kernel, width > library.size() + 34 ? width - library.size() - 2 : 32);
+    text += fmt::format("        {}\n", paint(Colour::dim, library));
     if (check.verdict >= Verdict::warn && !check.reason.empty())
         text += fmt::format("        {}\n", check.reason);
     if (family.others > 0 && check.verdict >= Verdict::warn)
@@ -141,6 +142,14 @@ std::string place(const Suspect& suspect) {
     return suspect.call.api.empty() ? suspect.call.function : suspect.call.api;
 }
 
+session::Group most_amplifying(const session::Reader& session) {
+    session::Group most;
+    for (const session::Group& group : session.groups(session::By::api))
+        if (std::isfinite(group.max_amplification) && !(group.max_amplification <= most.max_amplification))
+            most = group;
+    return most;
+}
+
 }  // namespace
 
 std::string device_name(const session::Reader& session) {
@@ -148,7 +157,7 @@ std::string device_name(const session::Reader& session) {
     return or_unknown(device, "device unknown");
 }
 
-std::string advice(const session::Reader& session) {
+std::string advice(const session::Reader& session, bool name_report) {
     const Counts counts = session.counts();
     if (counts.calls == 0)
         return "no library call was seen: did the program compute on the device? `fumi doctor` shows what "
@@ -157,34 +166,25 @@ std::string advice(const session::Reader& session) {
     const auto missed = session.missed();
     if (worst.empty())
         return "nothing was checked (" +
-               (missed.empty() ? std::string("no reason recorded")
-                               : or_unknown(missed[0].reason, "no reason recorded")) +
+               or_unknown(missed.empty() ? std::string() : missed[0].reason, "no reason recorded") +
                "): add --mode improve_precision, or choose other APIs";
-    const std::string report = "`fumi report " + shorten_path(session.path()) + "`";
+    const std::string report =
+        name_report ? "; `fumi report " + shorten_path(session.path()) + "` has the details" : std::string();
     if (counts.fail > 0)
         return "start at " + place(worst[0]) +
-               ": eta is over its bound, so the kernel or the hardware is wrong there, not the data; " +
-               report + " has the details";
-    if (counts.warn > 0)
-        return "look at " + place(worst[0]) + " (" + worst[0].check.reason + "); " + report +
-               " has the details";
-    double kappa = 0;
-    std::string ill;
-    for (const auto& group : session.groups(session::By::api))
-        if (group.max_amplification > kappa) {
-            kappa = group.max_amplification;
-            ill = group.key;
-        }
-    if (kappa > high_kappa)
+               ": eta is over its bound, so the kernel or the hardware is wrong there, not the data" + report;
+    if (counts.warn > 0) return "look at " + place(worst[0]) + " (" + worst[0].check.reason + ")" + report;
+    const auto ill = most_amplifying(session);
+    if (ill.max_amplification > high_kappa)
         return fmt::format(
             "nothing is wrong with the kernels. Single elements of {} lose {:.0f} digits to cancellation in "
-            "the data (kappa {}): "
-            "an error there comes from the inputs; {} shows where",
-            or_unknown(ill, "some calls"), std::log10(kappa), number(kappa), report);
+            "the data "
+            "(kappa {}): an error there comes from the inputs{}",
+            or_unknown(ill.key, "some calls"), std::log10(ill.max_amplification),
+            number(ill.max_amplification), report);
     if (counts.checked < counts.calls / 2)
-        return "no check found anything, but most calls were not checked (the reasons stand above); " +
-               report + " has the details";
-    return "nothing: every checked call is within its bound; " + report + " has the details";
+        return "no check found anything, but most calls were not checked, for the reasons given" + report;
+    return "nothing: every checked call is within its bound" + report;
 }
 
 std::string summary(const session::Reader& session, double seconds, const Painter& paint) {
@@ -200,7 +200,7 @@ std::string summary(const session::Reader& session, double seconds, const Painte
     text += coverage(session, counts);
     text += verdicts(counts, paint);
     text += worst_calls(session, paint);
-    text += fmt::format("\n  next: {}\n", advice(session));
+    text += fmt::format("\n  next: {}\n", advice(session, true));
     return text;
 }
 
