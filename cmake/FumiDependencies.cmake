@@ -42,7 +42,9 @@ endif()
 
 # The Python that has torch: its LibTorch and the CUDA headers that its NVIDIA wheels bring.
 if(NOT FUMI_PYTHON)
-  if(EXISTS ${PROJECT_SOURCE_DIR}/.venv/bin/python)
+  if(SKBUILD AND Python_EXECUTABLE)  # pip install: the Python that it installs for
+    set(FUMI_PYTHON ${Python_EXECUTABLE})
+  elseif(EXISTS ${PROJECT_SOURCE_DIR}/.venv/bin/python)
     set(FUMI_PYTHON ${PROJECT_SOURCE_DIR}/.venv/bin/python)
   else()
     find_program(FUMI_PYTHON_FOUND python3 REQUIRED)

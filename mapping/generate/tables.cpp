@@ -31,13 +31,17 @@ void add(std::map<std::string, std::string>& map, const std::string& key, const 
     }
 }
 
-void read_api(const std::string& file, const std::string& api, const YAML::Node& row, Tables& tables) {
+void read_api(const std::string& file, const YAML::Node& row, Tables& tables) {
     for (const auto& field : row) {
         const auto key = field.first.as<std::string>();
-        if (key != "ops" && key != "aliases") {
-            fail(file, field.first, "unknown key '" + key + "'; known: ops, aliases");
+        if (key != "api" && key != "ops" && key != "aliases") {
+            fail(file, field.first, "unknown key '" + key + "'; known: api, ops, aliases");
         }
     }
+    if (!row["api"]) {
+        fail(file, row, "no 'api'");
+    }
+    const auto api = row["api"].as<std::string>();
     if (!row["ops"] || row["ops"].size() == 0) {
         fail(file, row, api + " has no ops");
     }
@@ -56,11 +60,11 @@ void read_api(const std::string& file, const std::string& api, const YAML::Node&
 
 void read_table(const std::string& file, Tables& tables) {
     const YAML::Node root = YAML::LoadFile(file);
-    if (!root["apis"] || !root["apis"].IsMap()) {
-        fail(file, root, "no map 'apis'");
+    if (!root["apis"] || !root["apis"].IsSequence()) {
+        fail(file, root, "no list 'apis'");
     }
     for (const auto& entry : root["apis"]) {
-        read_api(file, entry.first.as<std::string>(), entry.second, tables);
+        read_api(file, entry, tables);
     }
 }
 

@@ -10,7 +10,7 @@ import torch.nn.quantized.functional  # noqa: F401
 import yaml
 
 TABLES = sorted((pathlib.Path(__file__).parents[2] / "mapping/tables").glob("*.yaml"))
-APIS = {api: row for table in TABLES for api, row in yaml.safe_load(table.read_text())["apis"].items()}
+APIS = {row["api"]: row for table in TABLES for row in yaml.safe_load(table.read_text())["apis"]}
 OPS = {name.split(".")[0] for name in torch._C._dispatch_get_all_op_names()}
 
 # The ops whose CUDA kernels call cuBLAS or cuBLASLt themselves (torch 2.11, aten/src/ATen/native/cuda/Blas.cpp and the
