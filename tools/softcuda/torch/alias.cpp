@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "tools/softcuda/core/device.h"
+#include "tools/softcuda/torch/sparse.h"
 
 namespace softcuda::torch_device {
 namespace {
@@ -60,6 +61,14 @@ c10::Storage AliasMap::storage_for(const c10::Storage& storage) {
     return alias;
 }
 
+at::Tensor AliasMap::dense_counterpart(const at::Tensor& tensor) {
+    at::Tensor alias = strided(storage_for(tensor.storage()), c10::DispatchKey::CPU, tensor.dtype(), tensor.sizes(),
+                               tensor.strides(), tensor.storage_offset());
+    set_bits(alias, tensor.is_conj(), tensor.is_neg());
+    if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) alias.unsafeGetTensorImpl()->set_wrapped_number(true);
+    return alias;
+}
+
 at::Tensor AliasMap::to_cpu(const at::Tensor& tensor) {
     if (!tensor.defined()) return tensor;
     if (tensor.is_cpu() && backing_ == Backing::device_now) return tensor;
@@ -67,14 +76,9 @@ at::Tensor AliasMap::to_cpu(const at::Tensor& tensor) {
     for (size_t i = 0; i < device_.size(); ++i) {
         if (device_[i].is_same(tensor)) return cpu_[i];
     }
-    TORCH_CHECK_NOT_IMPLEMENTED(tensor.layout() == c10::kStrided && !tensor.is_quantized() && !tensor.is_nested(),
-                                "softcuda: the software device has no ", tensor.layout(),
-                                tensor.is_quantized() ? " quantized" : "", tensor.is_nested() ? " nested" : "",
-                                " tensors for this operation");
-    at::Tensor alias = strided(storage_for(tensor.storage()), c10::DispatchKey::CPU, tensor.dtype(), tensor.sizes(),
-                               tensor.strides(), tensor.storage_offset());
-    set_bits(alias, tensor.is_conj(), tensor.is_neg());
-    if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) alias.unsafeGetTensorImpl()->set_wrapped_number(true);
+    TORCH_CHECK_NOT_IMPLEMENTED(!tensor.is_quantized() && !tensor.is_nested(), "softcuda: the software device has no ",
+                                tensor.is_quantized() ? "quantized" : "nested", " tensors for this operation");
+    at::Tensor alias = is_sparse(tensor) ? sparse_counterpart(*this, tensor) : dense_counterpart(tensor);
     device_.push_back(tensor);
     cpu_.push_back(alias);
     return alias;
@@ -101,8 +105,11 @@ c10::IValue AliasMap::to_cpu(const c10::IValue& value) {
 TensorMeta AliasMap::describe(const at::Tensor& result) const {
     TensorMeta meta;
     if (!result.defined()) return meta;
-    TORCH_CHECK_NOT_IMPLEMENTED(result.layout() == c10::kStrided && !result.is_quantized(), "softcuda: a result of layout ",
-                                result.layout(), " is not supported on the software device");
+    TORCH_CHECK_NOT_IMPLEMENTED(!result.is_quantized(), "softcuda: the software device has no quantized tensors");
+    if (is_sparse(result)) {
+        meta.kind = TensorMeta::Kind::sparse;
+        return meta;
+    }
     meta.sizes = result.sizes().vec();
     meta.strides = result.strides().vec();
     meta.dtype = result.dtype();
@@ -115,7 +122,8 @@ TensorMeta AliasMap::describe(const at::Tensor& result) const {
             meta.argument = i;
             return meta;
         }
-        if (result.has_storage() && meta.kind == TensorMeta::Kind::fresh && cpu_[i].storage().is_alias_of(result.storage())) {
+        if (result.has_storage() && meta.kind == TensorMeta::Kind::fresh &&
+            cpu_[i].has_storage() && cpu_[i].storage().is_alias_of(result.storage())) {
             meta.kind = TensorMeta::Kind::view;
             meta.argument = i;
             const auto bytes = static_cast<const char*>(result.const_data_ptr()) -
@@ -129,7 +137,8 @@ TensorMeta AliasMap::describe(const at::Tensor& result) const {
 
 at::Tensor AliasMap::materialize(const TensorMeta& meta, c10::Device device) const {
     switch (meta.kind) {
-        case TensorMeta::Kind::undefined: return {};
+        case TensorMeta::Kind::undefined:
+        case TensorMeta::Kind::sparse: return {};  // the caller copies it, once it is there
         case TensorMeta::Kind::argument: return device_[meta.argument];
         case TensorMeta::Kind::view: {
             const at::Tensor& base = device_[meta.argument];

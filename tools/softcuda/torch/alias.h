@@ -18,9 +18,9 @@ enum class Backing {
 
 // A result of an op in terms of its arguments.
 struct TensorMeta {
-    enum class Kind { undefined, fresh, argument, view };
+    enum class Kind { undefined, fresh, argument, view, sparse };
     Kind kind = Kind::undefined;
-    size_t argument = 0;  // argument, view: index in AliasMap's order
+    size_t argument = 0;  // argument, view: its place in AliasMap's order
     std::vector<int64_t> sizes, strides;
     int64_t offset = 0;  // view: elements from the argument's own offset
     caffe2::TypeMeta dtype;
@@ -48,6 +48,7 @@ class AliasMap {
     at::Tensor materialize(const TensorMeta& meta, c10::Device device) const;
 
   private:
+    at::Tensor dense_counterpart(const at::Tensor& tensor);
     c10::Storage storage_for(const c10::Storage& storage);
 
     Backing backing_;

@@ -24,7 +24,7 @@ void copy_on_device(const at::Tensor& target, const at::Tensor& source) {
     static const c10::OperatorHandle op = c10::Dispatcher::singleton().findSchemaOrThrow("aten::copy_", "");
     const c10::cuda::CUDAGuard guard(target.device());
     AliasMap aliases(Backing::device_later);
-    auto work = std::make_shared<Work>(Work{op, {}, {}, {}, 0, at::get_num_threads()});
+    auto work = std::make_shared<Work>(Work{op, {}, {}, {}, 0, c10::DispatchKey::CPU, at::get_num_threads()});
     work->arguments = {aliases.to_cpu(target), aliases.to_cpu(source), false};
     C10_CUDA_CHECK(launch(c10::cuda::getCurrentCUDAStream(target.device().index()).stream(), "softcuda::aten::copy_",
                           [work] { work->run(); }));

@@ -27,8 +27,11 @@ const Names& metadata_ops() {
                              "record_stream", "is_set_to",     "_local_scalar_dense", "_efficientzerotensor",
                              "is_pinned",     "_pin_memory",   "_copy_from",    "_copy_from_and_resize",
                              "new_empty_strided", "empty_like", "_has_compatible_shallow_copy_type",
-                             "_nested_from_padded", "_to_sparse", "_to_sparse_csr", "_to_sparse_csc", "_to_sparse_bsr",
-                             "_to_sparse_bsc", "quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic"};
+                             "quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic",
+                             "_indices", "_values", "indices", "values", "_coalesced_", "is_coalesced", "sparse_dim",
+                             "dense_dim", "_dimI", "_dimV", "_nnz", "crow_indices", "col_indices", "ccol_indices",
+                             "row_indices", "_sparse_coo_tensor_with_dims", "_sparse_coo_tensor_with_dims_and_tensors",
+                             "sparse_resize_", "sparse_resize_and_clear_", "resize_as_sparse_", "copy_sparse_to_sparse_"};
     return names;
 }
 

@@ -5,6 +5,8 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "tools/softcuda/torch/sparse.h"
+
 namespace softcuda::torch_device {
 namespace {
 
@@ -102,12 +104,16 @@ Outcome describe_outcome(const AliasMap& aliases, const std::vector<c10::IValue>
         ReturnMeta meta;
         meta.is_list = !result.isTensor();
         if (!result.isTensor() && !result.isTensorList()) outcome.reusable = false;
-        for_each_tensor(result, [&](const at::Tensor& tensor) { meta.tensors.push_back(aliases.describe(tensor)); });
+        for_each_tensor(result, [&](const at::Tensor& tensor) {
+            meta.tensors.push_back(aliases.describe(tensor));
+            if (meta.tensors.back().kind == TensorMeta::Kind::sparse) outcome.reusable = false;
+        });
         outcome.returns.push_back(std::move(meta));
     }
     for (size_t i = 0; i < aliases.size(); ++i) {
         const at::Tensor& cpu = aliases.cpu(i);
         const at::Tensor& device = aliases.device(i);
+        if (is_sparse(device)) continue;
         if (cpu.sizes() == device.sizes() && cpu.strides() == device.strides()) continue;
         TensorMeta meta;
         meta.sizes = cpu.sizes().vec();
@@ -123,12 +129,16 @@ std::string signature_of(const c10::OperatorHandle& op, const std::vector<c10::I
     SignatureWriter writer(signature);
     writer.put(static_cast<const void*>(&op.schema()));
     writer.put(c10::get_default_dtype().id());
-    bool any_tensor = false;
+    bool any_tensor = false, any_sparse = false;
     for (size_t i = 0; i < arguments.size(); ++i) {
         const c10::Argument& formal = op.schema().arguments()[i];
         const bool is_out = formal.kwarg_only() && formal.alias_info() != nullptr;
-        for_each_tensor(arguments[i], [&](const at::Tensor& tensor) { any_tensor |= tensor.defined() && !is_out; });
+        for_each_tensor(arguments[i], [&](const at::Tensor& tensor) {
+            any_sparse |= is_sparse(tensor);
+            any_tensor |= tensor.defined() && !is_out;
+        });
     }
+    if (any_sparse) return {};
     for (const c10::IValue& argument : arguments) {
         if (!writer.put(argument, !any_tensor)) return {};
     }

@@ -13,6 +13,7 @@
 #include "tools/softcuda/torch/alias.h"
 #include "tools/softcuda/torch/op_rules.h"
 #include "tools/softcuda/torch/outcome.h"
+#include "tools/softcuda/torch/sparse.h"
 #include "tools/softcuda/torch/work.h"
 
 namespace softcuda::torch_device {
@@ -57,8 +58,8 @@ bool is_generator(const c10::Argument& argument) {
 
 }  // namespace
 
-RedirectedOp::RedirectedOp(const c10::OperatorHandle& op)
-    : kernel_name_("softcuda::" + c10::toString(op.operator_name())), mixes_devices_(softcuda::torch_device::mixes_devices(op)) {
+RedirectedOp::RedirectedOp(const c10::OperatorHandle& op, c10::DispatchKey cpu_key)
+    : kernel_name_("softcuda::" + c10::toString(op.operator_name())), cpu_key_(cpu_key), mixes_devices_(softcuda::torch_device::mixes_devices(op)) {
     const auto& arguments = op.schema().arguments();
     for (const c10::Argument& returned : op.schema().returns()) {
         size_t position = none;
@@ -112,9 +113,11 @@ torch::jit::Stack RedirectedCall::run() {
 }
 
 Work RedirectedCall::make_work(AliasMap& aliases) {
-    Work work{op_, {}, {}, {}, 0, at::get_num_threads()};
-    for (const c10::IValue& argument : arguments_) work.arguments.push_back(aliases.to_cpu(argument));
+    Work work{op_, {}, {}, {}, 0, kernel_.cpu_key_, at::get_num_threads()};
     if (kernel_.generator_argument_ != RedirectedOp::none) work.generator_argument = kernel_.generator_argument_;
+    for (const c10::IValue& argument : arguments_) {
+        work.arguments.push_back(argument.isGenerator() ? c10::IValue() : aliases.to_cpu(argument));
+    }
     return work;
 }
 
@@ -207,7 +210,14 @@ torch::jit::Stack RedirectedCall::wait_for_results() {
         std::memcpy(host_view(tensor.mutable_data_ptr()), cpu.const_data_ptr(), span_bytes(cpu));
     });
     for (size_t i = 0; i < results.size(); ++i) {
+        const bool returns_argument = kernel_.returned_arguments_[i] != RedirectedOp::none;
         if (!cpu_results[i].isTensor() && !cpu_results[i].isTensorList()) results[i] = cpu_results[i];
+        if (!returns_argument && cpu_results[i].isTensor() && is_sparse(cpu_results[i].toTensor())) {
+            results[i] = copy_to_device(cpu_results[i].toTensor(), device_);
+        }
+    }
+    for (size_t i = 0; i < aliases.size(); ++i) {
+        if (is_sparse(aliases.device(i))) update_sparse(aliases.device(i), aliases.cpu(i));
     }
     if (outcome->reusable && !signature_.empty()) remember_outcome(signature_, outcome);
     return results;

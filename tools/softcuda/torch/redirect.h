@@ -10,7 +10,8 @@ namespace softcuda::torch_device {
 
 class RedirectedOp : public c10::OperatorKernel {
   public:
-    explicit RedirectedOp(const c10::OperatorHandle& op);
+    // cpu_key: whose kernel stands in, CPU, SparseCPU or SparseCsrCPU.
+    RedirectedOp(const c10::OperatorHandle& op, c10::DispatchKey cpu_key);
 
     void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::jit::Stack* stack) const;
 
@@ -21,6 +22,7 @@ class RedirectedOp : public c10::OperatorKernel {
     std::string kernel_name_;                  // as a launch, for profilers and error messages
     std::vector<size_t> returned_arguments_;   // per return: the argument that it is (in-place, out=), or none
     size_t generator_argument_ = none;
+    c10::DispatchKey cpu_key_;
     bool mixes_devices_;
 };
 

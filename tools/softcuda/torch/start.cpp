@@ -22,8 +22,18 @@ class QuietHandler : public c10::WarningHandler {
 // Without a CUDA kernel of its own, but served by cuDNN behind the dispatcher's back.
 bool is_composite_of_library(const std::string& name) { return name == "aten::convolution"; }
 
-bool has_cpu_kernel(const c10::OperatorHandle& op) {
-    return op.hasComputedKernelForDispatchKey(c10::DispatchKey::CPU) && op.hasSchema();
+struct Backend {
+    c10::DispatchKey cuda, cpu;
+};
+
+constexpr Backend backends[] = {{c10::DispatchKey::CUDA, c10::DispatchKey::CPU},
+                                {c10::DispatchKey::SparseCUDA, c10::DispatchKey::SparseCPU},
+                                {c10::DispatchKey::SparseCsrCUDA, c10::DispatchKey::SparseCsrCPU}};
+
+bool is_redirected(const c10::OperatorHandle& op, const Backend& backend) {
+    if (!op.hasSchema() || stays_native(op) || !op.hasComputedKernelForDispatchKey(backend.cpu)) return false;
+    return op.hasKernelForDispatchKey(backend.cuda) ||
+           (backend.cuda == c10::DispatchKey::CUDA && is_composite_of_library(op.operator_name().name));
 }
 
 }  // namespace
@@ -34,11 +44,13 @@ void install_redirects() {
     for (const c10::OperatorName& name : dispatcher.getAllOpNames()) {
         if (name.name.rfind("aten::", 0) != 0) continue;
         const std::optional<c10::OperatorHandle> op = dispatcher.findOp(name);
-        if (!op || !has_cpu_kernel(*op) || stays_native(*op)) continue;
-        if (!op->hasKernelForDispatchKey(c10::DispatchKey::CUDA) && !is_composite_of_library(name.name)) continue;
-        registrations->push_back(dispatcher.registerImpl(
-            name, c10::DispatchKey::CUDA, c10::KernelFunction::makeFromBoxedFunctor(std::make_unique<RedirectedOp>(*op)),
-            std::nullopt, nullptr, "softcuda"));
+        for (const Backend& backend : backends) {
+            if (!op || !is_redirected(*op, backend)) continue;
+            registrations->push_back(dispatcher.registerImpl(
+                name, backend.cuda,
+                c10::KernelFunction::makeFromBoxedFunctor(std::make_unique<RedirectedOp>(*op, backend.cpu)), std::nullopt,
+                nullptr, "softcuda"));
+        }
     }
 }
 

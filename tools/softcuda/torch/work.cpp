@@ -33,7 +33,7 @@ torch::jit::Stack Work::run() const {
     use_threads(threads);
     torch::jit::Stack stack(arguments);
     if (random) stack[generator_argument] = generator_for(*random);
-    op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), &stack);
+    op.redispatchBoxed(c10::DispatchKeySet(cpu_key), &stack);
     return stack;
 }
 

@@ -24,6 +24,7 @@ struct Work {
     std::vector<Destination> destinations;
     std::optional<at::PhiloxCudaState> random;
     size_t generator_argument = 0;
+    c10::DispatchKey cpu_key = c10::DispatchKey::CPU;
     int threads = 1;  // of the calling thread's setting: the split of a sum over threads decides its rounding
 
     // Runs the CPU kernel without autograd, autocast or profiler and returns its results.
