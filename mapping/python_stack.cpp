@@ -1,131 +1,21 @@
 #include "mapping/python_stack.h"
 
-#include <dlfcn.h>
-#include <unistd.h>
-
 #include <array>
-#include <climits>
-#include <cstdint>
-#include <cstdlib>
 #include <exception>
-#include <mutex>
-#include <string>
-#include <string_view>
-#include <unordered_map>
 
 #include "mapping/module_names.h"
 #include "mapping/python_api.h"
-
-namespace at::sequence_number {
-std::uint64_t peek();
-}
+#include "mapping/python_cache.h"
+#include "mapping/python_code.h"
+#include "mapping/python_frames.h"
 
 namespace fumi::mapping {
 namespace {
 
-enum class CodeKind : std::uint8_t { program, torch, module_call, engine, checkpoint };
-
-struct Code {
-    CodeKind kind = CodeKind::program;
-    std::string file;  // program: absolute where that could be told
-    std::unordered_map<int, const char*> locations;  // by instruction, or by line before Python 3.11
-};
-
-// Guarded by the GIL. Code objects in it are kept alive, so that an address means one code; past the limit (a program
-// that compiles code without end) nothing is kept and the text is made anew.
-using Codes = std::unordered_map<PyHandle*, Code>;
-constexpr std::size_t code_limit = 1U << 16U;
 constexpr int frame_limit = 2000;
 constexpr std::size_t module_limit = 128;
 
 const PythonApi* python = nullptr;
-std::string* torch_directory = nullptr;   // "/…/site-packages/torch/"
-std::string* start_directory = nullptr;
-
-Codes& codes() {
-    static auto* const instance = new Codes;
-    return *instance;
-}
-
-bool starts_with(std::string_view text, std::string_view start) noexcept {
-    return text.substr(0, start.size()) == start;
-}
-
-std::string string_attribute(PyHandle* object, const char* name) {
-    std::string text;
-    PyHandle* const value = python->get_attr(object, name);
-    if (value != nullptr) {
-        if (const char* utf8 = python->utf8(value); utf8 != nullptr) {
-            text = utf8;
-        }
-        python->decref(value);
-    }
-    python->error_clear();
-    return text;
-}
-
-// Code that torch or Python wrote as it ran: no engineer wrote a line of it.
-bool is_generated(std::string_view file) noexcept {
-    return starts_with(file, "<eval_with_key>") || starts_with(file, "<frozen") ||
-           starts_with(file, "<torch") || starts_with(file, "<__array_function__") ||
-           file.find("/torchinductor_") != std::string_view::npos;
-}
-
-CodeKind torch_kind(std::string_view inside, std::string_view function) noexcept {
-    if (function == "_wrapped_call_impl" && inside == "nn/modules/module.py") {
-        return CodeKind::module_call;
-    }
-    if (function == "_engine_run_backward" && inside == "autograd/graph.py") {
-        return CodeKind::engine;
-    }
-    return inside == "utils/checkpoint.py" ? CodeKind::checkpoint : CodeKind::torch;
-}
-
-std::string absolute(const std::string& file) {
-    if (file.empty() || file[0] == '/' || file[0] == '<' || start_directory->empty()) {
-        return file;
-    }
-    std::string whole = *start_directory + "/" + (starts_with(file, "./") ? file.substr(2) : file);
-    return access(whole.c_str(), F_OK) == 0 ? whole : file;
-}
-
-Code read_code(PyHandle* object) {
-    Code code;
-    const std::string file = string_attribute(object, "co_filename");
-    if (starts_with(file, *torch_directory)) {
-        code.kind = torch_kind(std::string_view(file).substr(torch_directory->size()),
-                               string_attribute(object, "co_name"));
-    } else if (is_generated(file)) {
-        code.kind = CodeKind::torch;
-    } else {
-        code.file = absolute(file);
-    }
-    return code;
-}
-
-// `object` (a reference is taken over) as a Code; *spare where it is not to be kept.
-Code& code_of(PyHandle* object, Code* spare) {
-    const auto found = codes().find(object);
-    if (found != codes().end()) {
-        python->decref(object);
-        return found->second;
-    }
-    if (codes().size() < code_limit) {
-        return codes().emplace(object, read_code(object)).first->second;
-    }
-    *spare = read_code(object);
-    python->decref(object);
-    return *spare;
-}
-
-const char* location_of(Code& code, PyHandle* frame) {
-    const int at = python->frame_lasti != nullptr ? python->frame_lasti(frame) : python->frame_line(frame);
-    const char*& text = code.locations[at];
-    if (text == nullptr) {
-        text = intern(code.file + ":" + std::to_string(python->frame_line(frame)));
-    }
-    return text;
-}
 
 // The `self` of a module's call: a new reference, or nullptr.
 PyHandle* self_of(PyHandle* frame) noexcept {
@@ -133,8 +23,8 @@ PyHandle* self_of(PyHandle* frame) noexcept {
     if (python->frame_var != nullptr) {
         self = python->frame_var(frame, "self");
     } else {
-        PyHandle* const locals = python->frame_locals != nullptr ? python->frame_locals(frame)
-                                                                 : python->get_attr(frame, "f_locals");
+        PyHandle* const locals =
+            python->frame_locals != nullptr ? python->frame_locals(frame) : python->get_attr(frame, "f_locals");
         if (locals != nullptr) {
             self = python->mapping_get(locals, "self");
             python->decref(locals);
@@ -146,10 +36,11 @@ PyHandle* self_of(PyHandle* frame) noexcept {
     return self;
 }
 
-// One look at the thread's frames, from the innermost outwards.
+// One look at the thread's frames through Python's own API, from the innermost outwards, under the GIL. Fills the cache
+// as it goes, and sees whether the raw frames that the cache is asked by tell the same.
 class Walk {
   public:
-    explicit Walk(bool in_backward) : in_backward_(in_backward) {}
+    explicit Walk(bool in_backward) noexcept : in_backward_(in_backward), raw_(python) {}
     ~Walk() {
         for (std::size_t i = 0; i < module_count_; ++i) {
             python->decref(modules_[i]);
@@ -163,7 +54,8 @@ class Walk {
         if (frame != nullptr) {
             python->incref(frame);
         }
-        for (int depth = 0; frame != nullptr && depth < frame_limit; ++depth) {
+        int depth = 0;
+        for (; frame != nullptr && depth < frame_limit; ++depth) {
             look_at(frame);
             PyHandle* const back = python->frame_back(frame);
             python->decref(frame);
@@ -171,24 +63,41 @@ class Walk {
         }
         if (frame != nullptr) {
             python->decref(frame);
+            return;
+        }
+        FrameView beyond{};
+        if (depth > 0) {
+            trust_raw_frames(raw_same_ && !raw_.next(&beyond));
         }
     }
 
     const char* location() const noexcept { return location_; }
     bool in_checkpoint() const noexcept { return checkpoint_; }
     const char* module() const noexcept {
-        return module_name(*python, modules_.data(), module_count_, in_backward_);
+        const char* const name = module_name(*python, modules_.data(), module_count_, in_backward_);
+        if (!in_backward_ && module_count_ < module_limit) {
+            cache_module(*python, chain_, name);
+        }
+        return name;
     }
 
   private:
     void look_at(PyHandle* frame) {
-        Code spare;
-        Code& code = code_of(python->frame_code(frame), &spare);
-        const bool near = !in_backward_ || !engine_;
+        PyHandle* const object = python->frame_code(frame);
+        Code& code = code_of(object);
+        FrameView view{};
+        const bool cache = raw_same_ && raw_.next(&view) && view.code == object && code.kept;
+        raw_same_ = raw_same_ && view.code == object;
+        if (cache) {
+            cache_code(object, code.kind);
+        }
         if (code.kind == CodeKind::program && *location_ == '\0') {
             location_ = location_of(code, frame);
-        } else if (code.kind == CodeKind::module_call && near && module_count_ < module_limit) {
-            add_module(self_of(frame));
+            if (cache) {
+                cache_location(object, view.instruction, location_);
+            }
+        } else if (code.kind == CodeKind::module_call && !(in_backward_ && engine_)) {
+            add_module(self_of(frame), view);
         } else if (code.kind == CodeKind::engine) {
             engine_ = true;
         } else if (code.kind == CodeKind::checkpoint && !engine_) {
@@ -196,46 +105,46 @@ class Walk {
         }
     }
 
-    void add_module(PyHandle* self) noexcept {
-        if (self != nullptr) {
-            modules_[module_count_++] = self;
+    void add_module(PyHandle* self, const FrameView& view) noexcept {
+        if (self == nullptr) {
+            return;
         }
+        raw_same_ = raw_same_ && view.first_local == self;
+        if (module_count_ == module_limit) {
+            python->decref(self);
+            return;
+        }
+        modules_[module_count_++] = self;
+        chain_.add(self);
     }
 
     bool in_backward_;
     bool engine_ = false;
     bool checkpoint_ = false;
+    bool raw_same_ = true;
+    FrameCursor raw_;
     const char* location_ = "";
+    ModuleChain chain_;
     std::size_t module_count_ = 0;
     std::array<PyHandle*, module_limit> modules_;
 };
-
-std::string directory_of_torch() {
-    Dl_info info{};
-    if (dladdr(reinterpret_cast<void*>(&at::sequence_number::peek), &info) == 0 || info.dli_fname == nullptr) {
-        return "/torch/";
-    }
-    std::string path = info.dli_fname;
-    for (int up = 0; up < 2 && path.find('/') != std::string::npos; ++up) {  // …/torch/lib/libtorch_cpu.so
-        path.resize(path.rfind('/'));
-    }
-    return path + "/";
-}
 
 }  // namespace
 
 void python_start() noexcept {
     try {
-        std::array<char, PATH_MAX> here{};
-        start_directory = new std::string(getcwd(here.data(), here.size()) != nullptr ? here.data() : "");
-        torch_directory = new std::string(directory_of_torch());
-        python = load_python();
+        const PythonApi* const api = load_python();
+        code_start(api);
+        python = api;
     } catch (const std::exception&) {
         python = nullptr;
     }
 }
 
 void python_where(Origin* origin, bool in_backward) noexcept {
+    if (python == nullptr || (!in_backward && cached_where(python, origin))) {
+        return;
+    }
     try {
         const PythonLock lock(python);
         if (lock) {
