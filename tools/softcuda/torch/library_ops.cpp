@@ -1,10 +1,12 @@
 // Ops that only CUDA has, because cuDNN or a fused kernel serves them: in terms of ops that softcuda runs.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/native/transformers/attention.h>
 #include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/affine_grid_generator.h>
 #include <ATen/ops/affine_grid_generator_backward.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/convolution.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -127,6 +129,21 @@ Tensor masked_scale(const Tensor& self, const Tensor& mask, double scale) {
     return at::mul(at::mul(self, mask.to(self.scalar_type())), scale);
 }
 
+// Weights of a recurrent net as views of one buffer. cuDNN's order within it matters to cuDNN alone, which is not used here.
+Tensor flatten_rnn_weights(at::TensorList weights, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool) {
+    std::vector<Tensor> flat;
+    for (const Tensor& weight : weights) flat.push_back(weight.reshape({-1}));
+    const Tensor buffer = at::cat(flat);
+    int64_t offset = 0;
+    for (const Tensor& weight : weights) {
+        const std::vector<int64_t> sizes = weight.sizes().vec();
+        const Tensor view = buffer.narrow(0, offset, weight.numel()).view(sizes);
+        weight.set_(view.storage(), view.storage_offset(), sizes, view.strides());
+        offset += view.numel();
+    }
+    return buffer;
+}
+
 // Lists may mix devices here: element by element, each copy takes its own way.
 void foreach_copy(at::TensorList targets, at::TensorList sources, bool non_blocking) {
     TORCH_CHECK(targets.size() == sources.size(), "Tensor lists must have the same number of tensors, got ",
@@ -163,6 +180,7 @@ void install_library_ops() {
     library->impl("_use_cudnn_ctc_loss", TORCH_FN(use_cudnn_ctc_loss));
     library->impl("_use_cudnn_ctc_loss.Tensor", TORCH_FN(use_cudnn_ctc_loss_tensor));
     library->impl("_fused_sdp_choice", TORCH_FN(fused_sdp_choice));
+    at::native::_fused_sdp_choice_stub.set_cuda_dispatch_ptr(fused_sdp_choice);  // asked past the dispatcher
     library->impl("cudnn_convolution", TORCH_FN(cudnn_convolution));
     library->impl("cudnn_convolution_transpose", TORCH_FN(cudnn_convolution_transpose));
     library->impl("cudnn_convolution_relu", TORCH_FN(cudnn_convolution_relu));
@@ -173,6 +191,7 @@ void install_library_ops() {
     library->impl("cudnn_grid_sampler_backward", TORCH_FN(cudnn_grid_sampler_backward));
     library->impl("cudnn_affine_grid_generator", TORCH_FN(cudnn_affine_grid_generator));
     library->impl("cudnn_affine_grid_generator_backward", TORCH_FN(cudnn_affine_grid_generator_backward));
+    library->impl("_cudnn_rnn_flatten_weight", TORCH_FN(flatten_rnn_weights));
     library->impl("native_dropout", TORCH_FN(native_dropout));
     library->impl("_fused_dropout", TORCH_FN(fused_dropout));
     library->impl("_masked_scale", TORCH_FN(masked_scale));
