@@ -47,10 +47,15 @@ void merge_body(const SoftcudaBlock* given) {
     merge_stats(block, *static_cast<const MergeParams*>(given->args[0]), shared, stats);
 }
 
+void merge_two(ErrorStats& into, const ErrorStats& from) {
+    merge(into, from);
+}
+
 }  // namespace
 
 HostBodies host_bodies() noexcept {
-    return {check<RealSums>, check<DoubleSums>, check<ComplexSums>, check<DoubleComplexSums>, merge_body};
+    return {check<RealSums>,          check<DoubleSums>, check<ComplexSums>,
+            check<DoubleComplexSums>, merge_body,        merge_two};
 }
 
 }  // namespace fumi::FUMI_TARGET

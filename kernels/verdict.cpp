@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/host_target.h"
+
 namespace fumi {
 namespace {
 
@@ -121,6 +123,10 @@ void judge(Assessment& a, const ErrorStats& stats, const Contract& contract, con
 
 }  // namespace
 
+void merge_stats(ErrorStats& into, const ErrorStats& from) noexcept {
+    baseline::host_bodies().merge(into, from);
+}
+
 Assessment::Assessment()
     : max_abs_err(kNaN),
       max_rel_err(kNaN),
@@ -135,9 +141,10 @@ Assessment::Assessment()
 double effective_bits(const ErrorStats& stats, DataType output) noexcept {
     const int most = precision_bits(output);
     if (stats.bits_elements < kFewestForBits || most == 0) return kNaN;
-    const double variance = residual_variance(stats);
-    // What the sums' own cancellation leaves of an explained error is noise, not a residual.
-    if (!(variance > 1e-14 * stats.see / static_cast<double>(stats.bits_elements))) return most;
+    // What a legal accumulation and the output's rounding explain is not a lack of precision of the products.
+    const double variance =
+        residual_variance(stats) - stats.sum_floor / static_cast<double>(stats.bits_elements);
+    if (!(variance > 0)) return most;
     const double bits = -std::log2(std::sqrt(variance) / (kRoundingRms * std::sqrt(2.0)));
     return std::clamp(bits, 0.0, static_cast<double>(most));
 }

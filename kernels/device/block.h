@@ -20,7 +20,7 @@
 #define FUMI_UNROLL _Pragma("unroll")
 #else
 #define FUMI_DEVICE inline __attribute__((always_inline))
-#define FUMI_DEVICE_CALL inline
+#define FUMI_DEVICE_CALL inline __attribute__((noinline))
 #define FUMI_UNROLL _Pragma("GCC unroll 8")
 #endif
 

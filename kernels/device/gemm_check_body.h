@@ -216,14 +216,11 @@ template <class G>
 FUMI_DEVICE void judge_thread(const Memory& memory, const GemmCheckParams& params, const Factors& factors,
                               const Shared<G>& shared, const Tile& tile, int t, const ThreadSums<G>& sums,
                               ErrorStats& stats) {
-    FUMI_UNROLL
     for (int r = 0; r < G::kRows; ++r) {
         const int row = row_of<G>(t, r);
         if (row >= tile.rows) break;
-        FUMI_UNROLL
-        for (int lane = 0; lane < G::kLanes; ++lane) {
-            FUMI_UNROLL
-            for (int i = 0; i < kLaneWidth; ++i) {
+            for (int lane = 0; lane < G::kLanes; ++lane) {
+                    for (int i = 0; i < kLaneWidth; ++i) {
                 const int column = column_start<G>(t, lane) + i;
                 if (column >= tile.columns) continue;
                 const Position at = {shared.rows[row], shared.columns[column], tile.batch};
