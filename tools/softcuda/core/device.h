@@ -1,6 +1,5 @@
-// What the parts of the software CUDA device (core, blas, torch redirect) offer one another. Knows nothing of
+// What the parts of the software CUDA device (core, blas, torch redirect) offer one another. Knows nothing of FuMi.
 #pragma once
-// FuMi.
 #include <cuda_runtime_api.h>
 
 #include <cstddef>

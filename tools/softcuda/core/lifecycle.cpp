@@ -140,7 +140,9 @@ void start_torch_redirect() noexcept {
     Dl_info self{};
     if (dladdr(reinterpret_cast<void*>(&start_torch_redirect), &self) == 0 || self.dli_fname == nullptr)
         return;
-    std::string path = self.dli_fname;
+    char* resolved = realpath(self.dli_fname, nullptr);
+    std::string path = resolved == nullptr ? self.dli_fname : resolved;
+    std::free(resolved);
     path = path.substr(0, path.rfind('/') + 1) + "libsoftcuda_torch.so";
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
