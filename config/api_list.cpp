@@ -2,6 +2,7 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include <sstream>
 
 #include "config/nearest.h"
+#include "fumi_api_names.h"
 
 namespace fumi::config {
 
@@ -27,25 +29,35 @@ bool well_formed(const std::string& name) {
     return !name.empty();
 }
 
+// One letter in six of the last component: torch.nn.functional.linaer, but not torch.sum for torch.smm.
+bool misspelt(const std::string& name, const std::vector<std::string>& known) {
+    const std::size_t allowed = (name.size() - 1 - name.rfind('.')) / 6;
+    return std::any_of(known.begin(), known.end(),
+                       [&](const std::string& right) { return edit_distance(name, right) <= allowed; });
+}
+
 }  // namespace
 
-void check_api(const std::string& name, const Fault& where, std::vector<Fault>* faults) {
+std::string canonical_api(const std::string& name, const Fault& where, bool foreign,
+                          std::vector<Fault>* faults) {
     Fault fault = where;
     if (!well_formed(name)) {
         fault.message =
             "'" + name + "' is not an API name; write names such as torch.nn.functional.linear, or globs";
         faults->push_back(fault);
-        return;
+        return name;
     }
     std::vector<std::string> known;
-    for (const char* const* api = api_names(); *api != nullptr; ++api) {
-        if (fnmatch(name.c_str(), *api, 0) == 0) return;
-        known.emplace_back(*api);
+    for (const mapping::ApiName& api : mapping::api_names) {
+        if (name == api.name) return api.canonical;
+        if (fnmatch(name.c_str(), api.canonical, 0) == 0) return name;
+        known.emplace_back(api.name);
     }
-    if (known.empty()) return;
+    if (foreign && name.starts_with("torch.") && !is_glob(name) && !misspelt(name, known)) return name;
     fault.message = is_glob(name) ? "no API matches '" + name + "'" : "unknown API '" + name + "'";
     fault.message += suggestion(name, known);
     faults->push_back(fault);
+    return name;
 }
 
 std::vector<std::string> parse_api_list(const std::string& text, const std::string& file,
@@ -59,8 +71,7 @@ std::vector<std::string> parse_api_list(const std::string& text, const std::stri
         const std::size_t begin = line.find_first_not_of(" \t\r");
         if (begin == std::string::npos) continue;
         const std::string name = line.substr(begin, line.find_last_not_of(" \t\r") + 1 - begin);
-        check_api(name, {file, number, static_cast<int>(begin) + 1, ""}, faults);
-        apis.push_back(name);
+        apis.push_back(canonical_api(name, {file, number, static_cast<int>(begin) + 1, ""}, true, faults));
     }
     return apis;
 }

@@ -65,7 +65,7 @@ std::string session_path(const Config& config, std::int64_t pid) {
     if (claim >= 0) {
         close(claim);
     } else if (errno == EEXIST) {
-        path.replace_filename(path.stem().string() + "." + number + path.extension().string());
+        path.replace_filename(path.stem().string() + "-" + number + path.extension().string());
     }
     return path.string();
 }

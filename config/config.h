@@ -70,7 +70,7 @@ void parse_modes(std::string_view text, const std::string& file, std::vector<Mod
 Config from_environment(std::vector<Fault>* faults);
 
 // Where the session of process `pid` goes: output or fumi-%p.fumi, %p replaced, in output_dir unless
-// absolute. Under `fumi run` a second process of the job gets NAME.PID.fumi where NAME.fumi is taken, instead
+// absolute. Under `fumi run` a second process of the job gets NAME-PID.fumi where NAME.fumi is taken, instead
 // of replacing it: the name is claimed by creating the file, so call it once, right before
 // session::Writer::create.
 std::string session_path(const Config& config, std::int64_t pid);

@@ -105,8 +105,7 @@ void set_apis(Config* config, const Values& values, Faults* faults) {
     }
     config->apis.clear();
     for (const Value& value : values) {
-        check_api(value.text, value.where, faults);
-        config->apis.push_back(value.text);
+        config->apis.push_back(canonical_api(value.text, value.where, false, faults));
     }
 }
 

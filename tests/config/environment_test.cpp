@@ -80,7 +80,6 @@ TEST_F(Environment, ApiListsTakeCommentsAndGlobs) {
 }
 
 TEST_F(Environment, UnknownApisNameTheNearest) {
-    if (*api_names() == nullptr) GTEST_SKIP() << "mapping has no tables";
     std::vector<Fault> faults;
     parse_api_list("torch.nn.functional.linaer\ntorch.zzz.*\n", "a.txt", &faults);
     ASSERT_EQ(faults.size(), 2U);
@@ -88,6 +87,23 @@ TEST_F(Environment, UnknownApisNameTheNearest) {
         faults[0].text(),
         "a.txt:1:1: unknown API 'torch.nn.functional.linaer'; did you mean 'torch.nn.functional.linear'?");
     EXPECT_EQ(faults[1].text().rfind("a.txt:2:1: no API matches 'torch.zzz.*'", 0), 0U);
+}
+
+TEST_F(Environment, AListMayHoldApisThatReachNoLibrary) {
+    std::vector<Fault> faults;
+    EXPECT_EQ(parse_api_list("torch.nn.functional.max_pool2d\ntorch.Tensor.sum\n", "a.txt", &faults).size(),
+              2U);
+    EXPECT_TRUE(faults.empty()) << faults[0].text();
+    parse("apis: [torch.Tensor.summ]\n", "a.yaml", &faults);
+    EXPECT_EQ(faults.size(), 1U) << "in a config every name must be known";
+}
+
+TEST_F(Environment, OtherNamesOfAnApiMeanTheSame) {
+    std::vector<Fault> faults;
+    EXPECT_EQ(parse_api_list("torch.Tensor.mm\n", "a.txt", &faults), Texts{"torch.mm"});
+    EXPECT_EQ(parse("apis: [torch.Tensor.mm, torch.nn.*]\n", "a.yaml", &faults).apis,
+              (Texts{"torch.mm", "torch.nn.*"}));
+    EXPECT_TRUE(faults.empty()) << faults[0].text();
 }
 
 TEST_F(Environment, AConfigMayNameAListBesideIt) {
@@ -154,7 +170,7 @@ TEST_F(Environment, ASecondProcessOfALaunchedJobGetsItsOwnFile) {
     EXPECT_FALSE(fs::exists(config.output));
     setenv("FUMI_LAUNCHED", "1", 1);
     EXPECT_EQ(session_path(config, 7), config.output);
-    EXPECT_EQ(session_path(config, 8), directory + "/new/run.8.fumi");
+    EXPECT_EQ(session_path(config, 8), directory + "/new/run-8.fumi");
 }
 
 TEST_F(Environment, TheDefaultSessionHasTheProcessInItsName) {

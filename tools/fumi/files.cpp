@@ -29,7 +29,7 @@ bool matches(const std::string& name, const fs::path& pattern) {
         after = wanted.substr(place + 2);
     } else {
         if (name == wanted) return true;
-        before = pattern.stem().string() + ".";
+        before = pattern.stem().string() + "-";
         after = pattern.extension().string();
     }
     return name.size() > before.size() + after.size() && name.starts_with(before) && name.ends_with(after) &&

@@ -7,7 +7,7 @@
 namespace fumi::tool {
 
 // The files that a run with this output path (absolute, %p not yet replaced) can write: NAME with %p as any
-// number, and, for a name without %p, NAME.PID.EXT beside it (config::session_path). Those changed since
+// number, and, for a name without %p, NAME-PID.EXT beside it (config::session_path). Those changed since
 // `since`, in order of their names.
 std::vector<std::string> session_files(const std::string& output, std::timespec since);
 

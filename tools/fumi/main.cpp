@@ -41,7 +41,7 @@ Examples:
   fumi run --coverage sampled --apis apis.txt -- torchrun --nproc-per-node 2 train.py
 
 The summary goes to stderr, so that the program's output stays its own. Several processes write a file each
-(NAME.PID.fumi beside NAME.fumi, or %p in the name), and each is summarised. A config with faults is reported, and the
+(NAME-PID.fumi beside NAME.fumi, or %p in the name), and each is summarised. A config with faults is reported, and the
 program runs with the defaults in their place.
 
 Exit status: the program's own (128 + signal where a signal ended it); 3 where --fail-on holds and the program itself

@@ -197,6 +197,11 @@ std::string summary(const session::Reader& session, double seconds, const Painte
         text += "  " +
                 paint(Colour::yellow, "the program was killed or crashed: what was flushed before is shown") +
                 "\n";
+    if (const std::string dropped = session.value("dropped"); !dropped.empty() && dropped != "0")
+        text += "  " +
+                paint(Colour::yellow,
+                      dropped + " calls are missing: they came faster than they could be recorded") +
+                "\n";
     text += coverage(session, counts);
     text += verdicts(counts, paint);
     text += worst_calls(session, paint);
