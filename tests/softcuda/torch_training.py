@@ -118,3 +118,25 @@ def test_mixed_precision_follows_single_precision():
             losses.append(loss.item())
         return losses
     assert run(True) == pytest.approx(run(False), rel=2e-2)
+
+
+def test_a_step_does_not_wait_for_the_device():
+    """The host runs ahead: with the stream kept busy, a step seen before is enqueued without one synchronisation."""
+    _, model = train(Gpt, "cuda", torch.float32)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    data = torch.randint(0, 31, (4, 17), device="cuda")
+    busy = torch.ones(4_000_000, device="cuda")
+    for attempt in range(3):
+        torch.cuda.synchronize()
+        marker = torch.cuda.Event()
+        if attempt == 2:
+            for _ in range(40):
+                busy.sin_()
+        marker.record()
+        loss = model(data[:, :-1], data[:, 1:])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    assert not marker.query()
+    assert math.isfinite(loss.item())
