@@ -37,6 +37,7 @@ class Workload {
     void fill(const std::function<double()>& draw);  // A, B and C
     void compute_exactly();                          // D = the reference, rounded to D's type
     void* bytes(std::size_t size);                   // memory that lives as long as this
+    const std::vector<std::vector<std::uint64_t>>& memory() const { return memory_; }
     GemmProblem problem;
 
   private:

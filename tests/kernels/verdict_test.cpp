@@ -1,0 +1,188 @@
+// Contracts from facts, and verdicts from statistics.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "kernels/verdict.h"
+
+namespace fumi {
+namespace {
+
+CallFacts facts_of(DataType type, DataType output, int capability, int compute = 68) {
+    CallFacts facts;
+    facts.a = facts.b = type;
+    facts.output = output;
+    facts.capability = capability;
+    facts.compute_type = compute;
+    return facts;
+}
+
+struct Row {
+    DataType type, output;
+    int compute, capability;
+    bool tf32;
+    double beta_t;
+    int accumulator_bits, p;
+};
+
+TEST(Contract, TableOfConstants) {
+    constexpr DataType f32 = DataType::f32, bf16 = DataType::bf16, f16 = DataType::f16, e4m3 = DataType::e4m3;
+    const Row rows[] = {
+        {f32, f32, 68, 90, false, 0, 24, 24},
+        {f32, f32, 68, 80, true, 0.27, 24, 11},
+        {f32, f32, 68, 90, true, 0.135, 24, 11},
+        {f32, f32, 77, 100, false, 0.135, 24, 11},
+        {f32, f32, 69, 90, true, 0, 24, 24},
+        {bf16, bf16, 68, 80, false, 0.225, 24, 8},
+        {bf16, bf16, 68, 90, false, 0.1125, 24, 8},
+        {f16, f16, 68, 100, false, 0.1125, 24, 11},
+        {bf16, f32, 68, 90, false, 0.1125, 24, 24},
+        {e4m3, bf16, 68, 90, false, 0.37125, 14, 8},
+        {e4m3, bf16, 68, 89, false, 0.3825, 14, 8},
+        {e4m3, bf16, 68, 100, false, 0.10125, 24, 8},
+        {f16, f16, 64, 90, false, 0.1, 11, 11},
+        {DataType::f64, DataType::f64, 70, 90, false, 0, 53, 53},
+        {DataType::c32, DataType::c32, 68, 90, false, 0, 24, 24},
+        {DataType::c64, DataType::c64, 70, 90, false, 0, 53, 53},
+    };
+    for (const Row& row : rows) {
+        CallFacts facts = facts_of(row.type, row.output, row.capability, row.compute);
+        facts.tf32_allowed = row.tf32;
+        const Contract c = contract_for(facts);
+        EXPECT_NEAR(c.bound.beta_t, row.beta_t, 1e-9) << c.name;
+        EXPECT_EQ(c.bound.accumulator_bits, row.accumulator_bits) << c.name;
+        EXPECT_EQ(c.bound.u_acc, std::ldexp(1.0, -row.accumulator_bits)) << c.name;
+        EXPECT_EQ(c.p, row.p) << c.name;
+        EXPECT_EQ(c.bound.u, std::ldexp(1.0, -row.p)) << c.name;
+        EXPECT_EQ(c.inputs_converted, c.bound.input_error > 0) << c.name;
+        EXPECT_TRUE(c.supported);
+        EXPECT_FALSE(c.name.empty());
+    }
+    EXPECT_EQ(contract_for(facts_of(DataType::i8, DataType::i32, 90, 72)).bound.exact, 1);
+    EXPECT_FALSE(contract_for(facts_of(DataType::i32, DataType::i32, 90)).supported);
+}
+
+TEST(Contract, WithoutTensorCoresSumsRoundToNearest) {
+    CallFacts facts = facts_of(DataType::bf16, DataType::bf16, 90);
+    facts.ieee = true;
+    EXPECT_EQ(contract_for(facts).bound.beta_t, 0);
+}
+
+TEST(Contract, ReducedPrecisionReduction) {
+    CallFacts facts = facts_of(DataType::bf16, DataType::bf16, 90);
+    EXPECT_EQ(contract_for(facts).reduction_error, 0);
+    facts.reduced_precision_reduction = true;
+    facts.split_k = 3;
+    EXPECT_EQ(contract_for(facts).reduction_error, 5 * 0x1p-8);
+    facts.split_k = 1;
+    EXPECT_EQ(contract_for(facts).reduction_error, 0) << "nothing is split";
+    facts.output = DataType::f32;
+    facts.split_k = 0;
+    EXPECT_EQ(contract_for(facts).reduction_error, 0) << "partial sums in fp32 lose nothing";
+}
+
+GemmProblem problem_of(std::int64_t m, std::int64_t n, std::int64_t batch) {
+    GemmProblem p;
+    p.m = m;
+    p.n = n;
+    p.k = 64;
+    p.batch = batch;
+    return p;
+}
+
+ErrorStats clean_stats() {
+    ErrorStats s;
+    s.elements = s.rel_elements = s.bits_elements = 100;
+    s.launches = 1;
+    s.max_abs_err = 1e-6;
+    s.max_eta = 2;
+    s.max_ratio = 0.1;
+    s.bound_at_max = 20;
+    s.worst_index = 0;
+    s.max_rel_err = 1e-6;
+    s.sum_g = 500;
+    s.sum_abs_r = 100;
+    s.sum_floor = s.see = 100 * 0x1p-44;
+    return s;
+}
+
+TEST(Verdict, Pass) {
+    const Assessment a = assess(clean_stats(), contract_for(CallFacts{}), problem_of(10, 10, 1));
+    EXPECT_EQ(a.verdict, Judgement::pass);
+    EXPECT_EQ(a.backward_error, 2);
+    EXPECT_EQ(a.bound, 20);
+    EXPECT_EQ(a.kappa, 5);
+    EXPECT_EQ(a.effective_bits, 24);
+    EXPECT_NE(a.reason.find("fp32 FMA"), std::string::npos) << a.reason;
+}
+
+TEST(Verdict, LargeRelativeErrorsOfTheDataArePass) {
+    ErrorStats s = clean_stats();
+    s.max_rel_err = 0.3;
+    s.max_kappa = 1e7;
+    const Assessment a = assess(s, contract_for(CallFacts{}), problem_of(10, 10, 1));
+    EXPECT_EQ(a.verdict, Judgement::pass);
+    EXPECT_NE(a.reason.find("come from the data"), std::string::npos) << a.reason;
+}
+
+TEST(Verdict, FailNamesElementValuesAndCulprit) {
+    ErrorStats s = clean_stats();
+    s.max_ratio = 12.5;
+    s.mismatches = 3;
+    s.worst_index = 3 + 10 * (4 + 10 * 1);
+    s.worst_value = 1.5;
+    s.worst_reference = 2.5;
+    const Assessment a = assess(s, contract_for(CallFacts{}), problem_of(10, 10, 2));
+    EXPECT_EQ(a.verdict, Judgement::fail);
+    for (const char* part : {"row 3, column 4, batch 1", "1.5", "2.5", "12.5", "3 of 100", "kernel"}) {
+        EXPECT_NE(a.reason.find(part), std::string::npos) << part << " in " << a.reason;
+    }
+}
+
+TEST(Verdict, UnexpectedNonFinite) {
+    ErrorStats s = clean_stats();
+    s.nonfinite = s.nonfinite_unexpected = 1;
+    s.max_ratio = INFINITY;
+    s.worst_index = 7;
+    s.worst_value = NAN;
+    s.worst_reference = 2;
+    const Assessment a = assess(s, contract_for(CallFacts{}), problem_of(10, 10, 1));
+    EXPECT_EQ(a.verdict, Judgement::fail);
+    EXPECT_NE(a.reason.find("row 7, column 0 is nan"), std::string::npos) << a.reason;
+}
+
+TEST(Verdict, NothingCompared) {
+    EXPECT_EQ(assess(ErrorStats{}, contract_for(CallFacts{}), problem_of(1, 1, 1)).verdict, Judgement::warn);
+    ErrorStats all_nan;
+    all_nan.nonfinite = all_nan.nonfinite_reference = 5;
+    const Assessment a = assess(all_nan, contract_for(CallFacts{}), problem_of(5, 1, 1));
+    EXPECT_EQ(a.verdict, Judgement::pass);
+    EXPECT_TRUE(std::isnan(a.backward_error));
+    EXPECT_TRUE(std::isnan(a.effective_bits));
+}
+
+TEST(Verdict, SplitKInTheOutputTypeIsAWarningWhereItIsAllowed) {
+    CallFacts facts = facts_of(DataType::bf16, DataType::bf16, 90);
+    ErrorStats s = clean_stats();
+    s.max_ratio = 4;
+    s.bound_at_max = 0.5;
+    s.max_eta = 2;
+    s.mismatches = 50;
+    EXPECT_EQ(assess(s, contract_for(facts), problem_of(10, 10, 1)).verdict, Judgement::fail);
+    facts.reduced_precision_reduction = true;
+    facts.split_k = 2;
+    EXPECT_EQ(assess(s, contract_for(facts), problem_of(10, 10, 1)).verdict, Judgement::warn);
+    s.max_eta = 40;
+    EXPECT_EQ(assess(s, contract_for(facts), problem_of(10, 10, 1)).verdict, Judgement::fail)
+        << "more than it explains";
+}
+
+TEST(Verdict, EmulatedFp64PromisesNormsOnly) {
+    ErrorStats s = clean_stats();
+    s.max_ratio = 3;
+    const auto emulated = contract_for(facts_of(DataType::f64, DataType::f64, 100, 79));
+    EXPECT_EQ(assess(s, emulated, problem_of(10, 10, 1)).verdict, Judgement::warn);
+}
+
+}  // namespace
+}  // namespace fumi
