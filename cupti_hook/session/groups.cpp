@@ -47,39 +47,52 @@ Counts Reader::counts() const {
 
 namespace {
 
-// The grouping column is one of our own names, never text from outside.
+// The grouping column is one of our own names, never text from outside. The second query leans on SQLite's
+// promise that a bare column beside a single max() comes from the row that has the maximum: one pass, where a
+// window function would sort.
 std::string group_query(By by) {
-    const std::string column = name(by);
+    const std::string column = std::string("r.") + name(by);
     const std::string phase = by == By::api ? "r.phase" : "0";
-    return "WITH per_call AS (SELECT call_id, max(verdict) AS verdict, min(effective_bits) AS bits,"
-           " max(amplification) AS kappa, sum(check_ns) AS ns FROM check_row GROUP BY call_id),"
-           " counted AS (SELECT r." +
-           column + " AS key, " + phase +
-           " AS phase, count(*) AS calls,"
-           " count(p.call_id) AS checked, coalesce(sum(p.verdict = 1), 0) AS pass,"
+    return "WITH counted AS (SELECT " + column + " AS key, " + phase +
+           " AS phase, count(*) AS calls, count(p.call_id) AS checked, coalesce(sum(p.verdict = 1), 0) AS "
+           "pass,"
            " coalesce(sum(p.verdict = 2), 0) AS warn, coalesce(sum(p.verdict = 3), 0) AS fail, min(p.bits) "
            "AS bits,"
            " max(p.kappa) AS kappa, coalesce(sum(p.ns), 0) AS ns"
            " FROM call_row r LEFT JOIN per_call p ON p.call_id = r.call_id GROUP BY 1, 2),"
-           " ranked AS (SELECT r." +
+           " worst AS (SELECT " +
            column + " AS key, " + phase +
-           " AS phase, k.call_id AS call_id,"
-           " k.reason AS reason, k.backward_error AS eta, k.bound AS bound,"
-           " row_number() OVER (PARTITION BY r." +
-           column + ", " + phase +
-           " ORDER BY k.verdict DESC,"
-           " coalesce(k.backward_error / nullif(k.bound, 0), -1) DESC, k.call_id, k.check_id) AS place"
-           " FROM check_row k JOIN call_row r ON r.call_id = k.call_id)"
+           " AS phase, max(p.badness), p.call_id AS call_id, p.eta AS eta, p.bound AS bound, p.reason AS "
+           "reason"
+           " FROM per_call p JOIN call_row r ON r.call_id = p.call_id GROUP BY 1, 2)"
            " SELECT (SELECT text FROM string WHERE id = n.key), n.phase, n.calls, n.checked, n.pass, n.warn, "
            "n.fail,"
            " w.eta, w.bound, n.bits, n.kappa, w.call_id, (SELECT text FROM string WHERE id = w.reason), n.ns"
-           " FROM counted n LEFT JOIN ranked w ON w.key = n.key AND w.phase = n.phase AND w.place = 1"
+           " FROM counted n LEFT JOIN worst w ON w.key = n.key AND w.phase = n.phase"
            " ORDER BY n.fail DESC, n.warn DESC, n.calls DESC, 1, 2";
 }
 
 }  // namespace
 
+// One row for each checked call: its worst check (badness: the verdict first, then the share of the bound,
+// which x / (1 + x) brings below 1) and its sums. Made once; every grouping reads it. TEMP: the file itself
+// is not touched.
+void Reader::Impl::sum_checks() {
+    if (summed) return;
+    summed = execute(db.get(), R"sql(
+        CREATE TEMP TABLE per_call(call_id INTEGER PRIMARY KEY, badness REAL, eta REAL, bound REAL, reason INTEGER,
+                                   verdict INTEGER, bits REAL, kappa REAL, ns INTEGER);
+        INSERT INTO per_call(call_id, badness, eta, bound, reason)
+            SELECT call_id, max(verdict * 2 + coalesce(1 - 1 / (1 + backward_error / nullif(bound, 0)), 0)),
+                   backward_error, bound, reason FROM check_row GROUP BY call_id;
+        WITH sums AS (SELECT call_id, max(verdict) AS verdict, min(effective_bits) AS bits,
+                             max(amplification) AS kappa, sum(check_ns) AS ns FROM check_row GROUP BY call_id)
+        UPDATE per_call SET verdict = sums.verdict, bits = sums.bits, kappa = sums.kappa, ns = sums.ns
+            FROM sums WHERE sums.call_id = per_call.call_id)sql");
+}
+
 std::vector<Group> Reader::groups(By by) const {
+    impl_->sum_checks();
     Statement query(impl_->db.get(), group_query(by));
     std::vector<Group> groups;
     while (query.step()) {

@@ -58,12 +58,14 @@ class Reader {
     std::string value(const std::string& key) const;                  // "" where absent
 
     Counts counts() const;
+    // Over the checks that were in the file at the first call of groups.
     std::vector<Group> groups(By by) const;  // fails first, then warns, then by the number of calls
     std::vector<Missed> missed() const;      // the most frequent reason first
     std::vector<Suspect> worst(
         int limit) const;  // checks, the worst first: by verdict, then by share of the bound
-    // Every check with its call in order of issue, until the callback returns false.
-    void checks(const std::function<bool(const Suspect&)>& visit) const;
+    // Every check with its call in order of issue, until the callback returns false. every > 1: all that warn
+    // or fail, and each n-th of the others.
+    void checks(const std::function<bool(const Suspect&)>& visit, std::int64_t every = 1) const;
     void calls(const std::function<bool(const CallRecord&)>& visit) const;
     std::pair<std::int64_t, std::int64_t> time_span() const;  // start_ns of the first and the last call
 

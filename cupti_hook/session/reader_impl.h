@@ -9,6 +9,8 @@ struct Reader::Impl {
     Database db;
     std::string path;
     std::string copy_directory;  // where a private copy was needed; removed with the reader
+    bool summed = false;         // the temporary table per_call is there
+    void sum_checks();           // makes it
     ~Impl();
 };
 

@@ -100,6 +100,21 @@ TEST(Reader, WorstComeByVerdictThenByShareOfTheBound) {
     EXPECT_EQ(worst[0].call.call_id, 2);
 }
 
+TEST(Reader, ASampleOfTheChecksKeepsTheSuspects) {
+    const ScratchDirectory scratch;
+    std::string error, seen;
+    const auto reader = Reader::open(write_sample(scratch), &error);
+    const auto note = [&seen](const Suspect& suspect) {
+        seen += std::to_string(suspect.check.check_id) + " ";
+        return true;
+    };
+    reader->checks(note);
+    EXPECT_EQ(seen, "1 2 3 4 5 ");
+    seen.clear();
+    reader->checks(note, 5);
+    EXPECT_EQ(seen, "3 4 5 ");
+}
+
 TEST(Reader, UncheckedCallsAreCountedByReason) {
     const ScratchDirectory scratch;
     std::string error;

@@ -107,15 +107,16 @@ class Points {
 
     void add(const Suspect& suspect) {
         const auto& [call, check] = suspect;
-        const bool chosen =
-            check.verdict >= Verdict::warn ? suspects_++ < max_points : seen_++ % stride_ == 0;
-        if (!chosen || std::isnan(check.backward_error)) return;
+        if (check.verdict >= Verdict::warn && suspects_++ >= max_points) return;
+        if (std::isnan(check.backward_error)) return;
         rows_.push_back({call.call_id, inner_length(call.shape), measure_digits(check.backward_error),
                          measure_digits(check.bound), measure_digits(check.amplification),
                          measure_digits(check.effective_bits), static_cast<int>(check.verdict),
                          text(call.api), name(call.phase), text(call.location), text(call.shape),
                          text(call.dtypes), text(call.compute_type)});
     }
+
+    std::int64_t stride() const { return stride_; }
 
     void store(ordered_json* data) {
         (*data)["points"] = std::move(rows_);
@@ -130,7 +131,7 @@ class Points {
         return found->second;
     }
 
-    std::int64_t stride_, seen_ = 0;
+    std::int64_t stride_;
     std::size_t suspects_ = 0;
     ordered_json rows_ = ordered_json::array(), strings_ = ordered_json::array();
     std::unordered_map<std::string, std::size_t> index_;
@@ -164,10 +165,11 @@ ordered_json collect(const session::Reader& session) {
             data["closest"].push_back(suspect_row(suspect));
     }
     Points points(counts.checked);
-    session.checks([&points](const Suspect& suspect) {
+    const auto add = [&points](const Suspect& suspect) {
         points.add(suspect);
         return true;
-    });
+    };
+    session.checks(add, points.stride());
     points.store(&data);
     return data;
 }
