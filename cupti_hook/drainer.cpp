@@ -74,7 +74,8 @@ session::CallRecord record_of(const rerun::Entry& entry) {
     if (entry.status != 0)
         record.not_checked = "the call failed: " + libraries::status_text(entry.status);
     else if (!entry.checked)
-        record.not_checked = entry.not_checked == call.not_checkable ? libraries::reason_text(call) : entry.not_checked;
+        record.not_checked =
+            entry.not_checked == call.not_checkable ? libraries::reason_text(call) : entry.not_checked;
     return record;
 }
 
@@ -227,7 +228,8 @@ void Drainer::watch_hooks() {
     // cuBLAS may have come a moment ago, with the slots still to be patched.
     if (++unhooked_flushes_ == 2 || (stopping_ && unhooked_flushes_ == 1))
         say_once("zero slots",
-                 "cuBLAS is in the process, but nothing that calls it could be hooked: NO CALL IS SEEN. `fumi doctor` "
+                 "cuBLAS is in the process, but nothing that calls it could be hooked: NO CALL IS SEEN. "
+                 "`fumi doctor` "
                  "says what was found.");
 }
 
@@ -239,17 +241,20 @@ void Drainer::drain_last() {
         if (round()) last = Clock::now();
         if (waiting_.empty()) break;
         const auto now = Clock::now();
-        if (now - last > patience || now - begin > most_patience || device_has_failed(*waiting_.front())) break;
+        if (now - last > patience || now - begin > most_patience || device_has_failed(*waiting_.front()))
+            break;
         std::this_thread::sleep_for(busy_pause);
     }
     for (const rerun::Entry* entry : waiting_)
-        if (writer_) writer_->update_not_checked(entry->call_id, "the check had not finished when the program ended");
+        if (writer_)
+            writer_->update_not_checked(entry->call_id, "the check had not finished when the program ended");
 }
 
 // After an error of the device nothing more will come in.
 bool Drainer::device_has_failed(const rerun::Entry& entry) noexcept {
     const libraries::DriverApi* driver = libraries::driver_api();
-    if (driver == nullptr || driver->ctx_set_current == nullptr || driver->stream_query == nullptr) return false;
+    if (driver == nullptr || driver->ctx_set_current == nullptr || driver->stream_query == nullptr)
+        return false;
     if (driver->ctx_set_current(entry.context) != CUDA_SUCCESS) return true;
     const CUresult status = driver->stream_query(CU_STREAM_LEGACY);
     return status != CUDA_SUCCESS && status != CUDA_ERROR_NOT_READY;

@@ -21,19 +21,20 @@ class Drainer {
         : config_(config), ring_(ring), recorder_(recorder) {}
 
     void start();
-    // Takes in what is on its way, closes the session, and returns; at the latest some seconds after the last result came.
+    // Takes in what is on its way, closes the session, and returns; at the latest some seconds after the last
+    // result came.
     void finish() noexcept;
 
   private:
     void run() noexcept;
-    bool round();                       // true where something happened
+    bool round();  // true where something happened
     bool take_new();
     bool take_results();
     void take_graphs();
     void write_call(rerun::Entry& entry);
     void write_check(rerun::Entry& entry, const ErrorStats& stats, std::int64_t check_id);
     void flush();
-    void watch_hooks();                 // says loudly where nothing is hooked
+    void watch_hooks();  // says loudly where nothing is hooked
     void drain_last();
     void close();
     bool device_has_failed(const rerun::Entry& entry) noexcept;

@@ -54,8 +54,8 @@ void finish() noexcept {
     mine->drainer.finish();
 }
 
-// The child of a fork has no drainer, and its CUDA is dead where the parent's was alive. With follow_fork it starts anew at
-// its first call, with a file of its own.
+// The child of a fork has no drainer, and its CUDA is dead where the parent's was alive. With follow_fork it
+// starts anew at its first call, with a file of its own.
 void in_forked_child() noexcept {
     Parts* inherited = parts.exchange(nullptr);
     if (inherited == nullptr) return;
@@ -100,10 +100,12 @@ void install_hooks() noexcept try {
     static const bool installed = [] {
         static const auto& hooks = *new std::vector<interpose::Hook>(libraries::all_hooks());
         interpose::Policy policy;
-        policy.excluded = {"libcublas.so.*",   "libcublasLt.so.*", "libcudnn*.so.*",   "libcuda.so.*",     "libcudart.so.*",
-                           "libcusolver*.so.*", "libcusparse*.so.*", "libcufft*.so.*",   "libcurand.so.*",   "libcupti.so.*",
-                           "libnvrtc*.so.*",    "libnvJitLink.so.*", "libnvToolsExt.so.*", "libnccl.so.*",     "libnvidia-*.so.*",
-                           "libfumi_*.so",      "libsoftcuda*.so"};
+        policy.excluded = {"libcublas.so.*",     "libcublasLt.so.*", "libcudnn*.so.*",
+                           "libcuda.so.*",       "libcudart.so.*",   "libcusolver*.so.*",
+                           "libcusparse*.so.*",  "libcufft*.so.*",   "libcurand.so.*",
+                           "libcupti.so.*",      "libnvrtc*.so.*",   "libnvJitLink.so.*",
+                           "libnvToolsExt.so.*", "libnccl.so.*",     "libnvidia-*.so.*",
+                           "libfumi_*.so",       "libsoftcuda*.so"};
         if (libraries::observer() == nullptr) libraries::set_observer(&starter);
         return interpose::install(hooks, policy);
     }();
@@ -114,7 +116,8 @@ void install_hooks() noexcept try {
 
 void start() noexcept try {
     static std::atomic_flag starting = ATOMIC_FLAG_INIT;
-    if (starting.test_and_set()) return;  // another thread is at it: its first calls go unseen rather than wait
+    if (starting.test_and_set())
+        return;  // another thread is at it: its first calls go unseen rather than wait
     if (parts.load() == nullptr) start_parts();
     if (parts.load() == nullptr) return;
 } catch (const std::exception& exception) {

@@ -6,7 +6,8 @@ namespace fumi {
 // Puts the hooks in place. Cheap, touches no CUDA; what else there is starts with the first call.
 void install_hooks() noexcept;
 
-// Everything: configuration, CUPTI, origins, session, drainer. From InitializeInjection, or from the first hooked call.
+// Everything: configuration, CUPTI, origins, session, drainer. From InitializeInjection, or from the first
+// hooked call.
 void start() noexcept;
 
 // FUMI_MODE=off: the library does nothing at all.

@@ -1,5 +1,5 @@
-// The two ways in: CUDA calls InitializeInjection of the library that CUDA_INJECTION64_PATH names while it initialises;
-// LD_PRELOAD brings the library in before main().
+// The two ways in: CUDA calls InitializeInjection of the library that CUDA_INJECTION64_PATH names while it
+// initialises; LD_PRELOAD brings the library in before main().
 #include <cstdlib>
 
 #include <string_view>
@@ -22,9 +22,9 @@ FUMI_EXPORT int InitializeInjection(void) noexcept {
 
 namespace {
 
-// Under LD_PRELOAD this library is in every process that the program starts, most of which know nothing of CUDA. The hooks
-// wait there: the loader's counters tell when CUDA's libraries appear, and nothing starts before the first call.
-// Loaded by CUDA itself, InitializeInjection follows at once, and this is left to it.
+// Under LD_PRELOAD this library is in every process that the program starts, most of which know nothing of
+// CUDA. The hooks wait there: the loader's counters tell when CUDA's libraries appear, and nothing starts
+// before the first call. Loaded by CUDA itself, InitializeInjection follows at once, and this is left to it.
 bool preloaded() noexcept {
     const char* preload = std::getenv("LD_PRELOAD");
     return preload != nullptr && std::string_view(preload).find("libfumi_cupti") != std::string_view::npos;
@@ -39,8 +39,9 @@ __attribute__((constructor)) void on_load() noexcept {
 }  // namespace
 
 #ifdef FUMI_STATIC_YAML
-// libyaml-cpp.a is not position-independent code: it reads this glibc variable without the GOT, which a shared library may
-// not do unless the variable is its own. 0 says that there may be several threads, which is true of any process here.
+// libyaml-cpp.a is not position-independent code: it reads this glibc variable without the GOT, which a
+// shared library may not do unless the variable is its own. 0 says that there may be several threads, which
+// is true of any process here.
 extern "C" {
 __attribute__((visibility("hidden"))) char __libc_single_threaded = 0;
 }

@@ -14,7 +14,8 @@ namespace {
 constexpr int max_keys = 64;
 std::atomic<const char*> said[max_keys];
 
-// True for the first caller with this key. Lock-free: messages come from every thread and from forked children.
+// True for the first caller with this key. Lock-free: messages come from every thread and from forked
+// children.
 bool first(const char* key) noexcept {
     for (auto& place : said) {
         const char* there = nullptr;

@@ -23,7 +23,8 @@ bool torch_is_loaded() noexcept {
 
 std::string beside_this_library(const char* name) {
     Dl_info info{};
-    if (dladdr(reinterpret_cast<const void*>(&torch_is_loaded), &info) == 0 || info.dli_fname == nullptr) return name;
+    if (dladdr(reinterpret_cast<const void*>(&torch_is_loaded), &info) == 0 || info.dli_fname == nullptr)
+        return name;
     const std::string path(info.dli_fname);
     const auto slash = path.rfind('/');
     return slash == std::string::npos ? std::string(name) : path.substr(0, slash + 1) + name;

@@ -1,11 +1,12 @@
-// Who issued a call: asks libfumi_torch.so, which lies beside this library, once the program has loaded torch.
+// Who issued a call: asks libfumi_torch.so, which lies beside this library, once the program has loaded
+// torch.
 #pragma once
 #include "mapping/origin.h"
 
 namespace fumi {
 
-// Loads and starts libfumi_torch.so where libtorch_cpu.so is in the process and it has not been tried yet. Loads a library:
-// never called between a program's dlopen and its return.
+// Loads and starts libfumi_torch.so where libtorch_cpu.so is in the process and it has not been tried yet.
+// Loads a library: never called between a program's dlopen and its return.
 void start_origins() noexcept;
 
 // The calling thread's current op; all "" where there is no torch.

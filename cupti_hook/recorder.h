@@ -1,4 +1,5 @@
-// The observer of all calls: makes an entry of each, has it checked where it shall be, and hands it to the drainer.
+// The observer of all calls: makes an entry of each, has it checked where it shall be, and hands it to the
+// drainer.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -14,8 +15,8 @@
 
 namespace fumi {
 
-// Which calls are checked, by the globs of the configuration. Answers are remembered by the address of the name: names are
-// interned.
+// Which calls are checked, by the globs of the configuration. Answers are remembered by the address of the
+// name: names are interned.
 class NameFilter {
   public:
     explicit NameFilter(std::vector<std::string> globs) : globs_(std::move(globs)) {}

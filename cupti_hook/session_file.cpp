@@ -31,18 +31,20 @@ std::string with_process_id(std::string path) {
     return path;
 }
 
-// True where this process now holds `path` for itself. The claim is an abstract socket: it leaves nothing behind and ends
-// with the process, however that ends.
+// True where this process now holds `path` for itself. The claim is an abstract socket: it leaves nothing
+// behind and ends with the process, however that ends.
 bool claim(const std::string& path) {
     std::error_code code;
     const std::string absolute = std::filesystem::absolute(path, code).lexically_normal().string();
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     const std::size_t hash = std::hash<std::string>()(absolute);
-    const int length = std::snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "fumi-session-%u-%zx", getuid(), hash);
+    const int length = std::snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "fumi-session-%u-%zx",
+                                     getuid(), hash);
     const int claimed = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (claimed < 0) return true;
-    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + static_cast<std::size_t>(length));
+    const auto size =
+        static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + static_cast<std::size_t>(length));
     if (bind(claimed, reinterpret_cast<const sockaddr*>(&address), size) == 0) return true;  // never closed
     const bool taken = errno == EADDRINUSE;
     close(claimed);
@@ -54,7 +56,8 @@ std::string version(int number) {  // 13000 is 13.0
 }
 
 std::string library_version(std::size_t number) {  // 130100 is 13.1.0
-    return std::to_string(number / 10000) + '.' + std::to_string(number / 100 % 100) + '.' + std::to_string(number % 100);
+    return std::to_string(number / 10000) + '.' + std::to_string(number / 100 % 100) + '.' +
+           std::to_string(number % 100);
 }
 
 std::string command_line() {
@@ -73,7 +76,8 @@ void write_versions(session::Writer& writer) {
         cublas->get_version(nullptr, &number);
         if (number > 0) writer.set("cublas", library_version(static_cast<std::size_t>(number)));
     }
-    if (const auto* lt = libraries::cublaslt_api()) writer.set("cublaslt", library_version(lt->get_version()));
+    if (const auto* lt = libraries::cublaslt_api())
+        writer.set("cublaslt", library_version(lt->get_version()));
     for (const char* soname : {"libcudnn.so.9", "libcudnn_graph.so.9"}) {
         const libraries::LoadedLibrary cudnn(soname);
         std::size_t (*get_version)() = nullptr;
@@ -108,7 +112,8 @@ std::string session_path(const config::Config& config) {
     std::filesystem::path path(with_process_id(config.output.empty() ? "fumi-%p.fumi" : config.output));
     if (!config.output_dir.empty() && path.is_relative()) path = config.output_dir / path;
     if (!claim(path.string()))
-        path.replace_filename(path.stem().string() + '-' + std::to_string(getpid()) + path.extension().string());
+        path.replace_filename(path.stem().string() + '-' + std::to_string(getpid()) +
+                              path.extension().string());
     return path.string();
 }
 
@@ -143,7 +148,8 @@ void write_hooks(session::Writer& writer) {
     for (const auto& module : report.modules) {
         const std::string name = module.soname.empty() ? "the program" : module.soname;
         modules += name + ": " + std::to_string(module.patched.size()) + " slots\n";
-        for (const auto& slot : module.skipped) skipped += name + " " + slot.symbol + ": " + slot.reason + '\n';
+        for (const auto& slot : module.skipped)
+            skipped += name + " " + slot.symbol + ": " + slot.reason + '\n';
     }
     writer.set("hooks_installed", std::to_string(report.hooks.size()));
     writer.set("hooks_found", std::to_string(found));

@@ -8,8 +8,8 @@
 
 namespace fumi {
 
-// FUMI_OUTPUT, else output_dir and the default name; %p is the process id. Where another running process writes that very
-// file, the process id goes before its extension.
+// FUMI_OUTPUT, else output_dir and the default name; %p is the process id. Where another running process
+// writes that very file, the process id goes before its extension.
 std::string session_path(const config::Config& config);
 
 // Opens it; nullptr, after a message, where it cannot be written.

@@ -19,7 +19,8 @@ int collect(dl_phdr_info* info, std::size_t, void* data) {
     const auto slash = path.rfind('/');
     if (slash == std::string_view::npos) return 0;
     const std::string_view name = path.substr(slash + 1);
-    if (name.starts_with("libcudart.so") || name.starts_with("libcublas.so") || name.starts_with("libcublasLt.so"))
+    if (name.starts_with("libcudart.so") || name.starts_with("libcublas.so") ||
+        name.starts_with("libcublasLt.so"))
         static_cast<std::vector<std::string>*>(data)->emplace_back(path.substr(0, slash));
     return 0;
 }
@@ -32,7 +33,8 @@ void* open() {
     for (const std::string& directory : directories)
         for (const char* soname : sonames)
             for (const char* below : {"/", "/../extras/CUPTI/lib64/"})
-                if (void* handle = dlopen((directory + below + soname).c_str(), RTLD_LAZY | RTLD_LOCAL)) return handle;
+                if (void* handle = dlopen((directory + below + soname).c_str(), RTLD_LAZY | RTLD_LOCAL))
+                    return handle;
     for (const char* soname : sonames)
         if (void* handle = dlopen(soname, RTLD_LAZY | RTLD_LOCAL)) return handle;
     return nullptr;

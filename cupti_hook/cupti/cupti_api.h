@@ -11,8 +11,8 @@ struct CuptiApi {
     decltype(&::cuptiGetResultString) get_result_string = nullptr;
 };
 
-// The CUPTI that the process has loaded, else the one installed beside the CUDA libraries that it has loaded, else the
-// loader's. nullptr where there is none.
+// The CUPTI that the process has loaded, else the one installed beside the CUDA libraries that it has loaded,
+// else the loader's. nullptr where there is none.
 const CuptiApi* cupti_api() noexcept;
 
 }  // namespace fumi::cupti

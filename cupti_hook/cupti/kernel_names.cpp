@@ -24,7 +24,9 @@ constinit thread_local Gathered gathered;
 
 struct TextHash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>()(text); }
+    std::size_t operator()(std::string_view text) const noexcept {
+        return std::hash<std::string_view>()(text);
+    }
 };
 
 // CUPTI's string belongs to the module of the kernel, which may be unloaded before the drainer reads it.
@@ -69,7 +71,8 @@ bool refused(const CuptiApi& api, CUptiResult result, const char* by) {
     }
     const char* text = nullptr;
     if (api.get_result_string != nullptr) api.get_result_string(result, &text);
-    return ended(std::string("CUPTI cannot be subscribed to: ") + (text != nullptr ? text : std::to_string(result)));
+    return ended(std::string("CUPTI cannot be subscribed to: ") +
+                 (text != nullptr ? text : std::to_string(result)));
 }
 
 }  // namespace
@@ -95,7 +98,8 @@ bool subscribe() noexcept try {
     for (const CUpti_CallbackId launch :
          {CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel, CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel_ptsz,
           CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx, CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx_ptsz,
-          CUPTI_DRIVER_TRACE_CBID_cuLaunchCooperativeKernel, CUPTI_DRIVER_TRACE_CBID_cuLaunchCooperativeKernel_ptsz}) {
+          CUPTI_DRIVER_TRACE_CBID_cuLaunchCooperativeKernel,
+          CUPTI_DRIVER_TRACE_CBID_cuLaunchCooperativeKernel_ptsz}) {
         result = api->enable_callback(1, subscriber, CUPTI_CB_DOMAIN_DRIVER_API, launch);
         if (result != CUPTI_SUCCESS) return refused(*api, result, "");
     }
@@ -109,7 +113,9 @@ std::string state() {
     return state_text == nullptr ? "off" : *state_text;
 }
 
-void begin_gathering() noexcept { gathered.count = 0; }
+void begin_gathering() noexcept {
+    gathered.count = 0;
+}
 
 int end_gathering(const char** names, int most) noexcept {
     const int count = std::clamp(gathered.count, 0, most);

@@ -1,5 +1,5 @@
-// One intercepted library call, decoded. Plain data without ownership: it is filled on the caller's stack and copied into
-// the queue of the drainer, which makes strings of it later (call_text.h).
+// One intercepted library call, decoded. Plain data without ownership: it is filled on the caller's stack and
+// copied into the queue of the drainer, which makes strings of it later (call_text.h).
 #pragma once
 #include <cuda.h>
 
@@ -13,15 +13,16 @@ enum class Library : std::uint8_t { cublas, cublasLt };
 
 // What is known of the algorithm of a call; -1 where unknown.
 struct Algorithm {
-    std::int32_t id = -1;        // cublasGemmAlgo_t of a cublas call, CUBLASLT_ALGO_CONFIG_ID of a cublasLt one
-    std::int32_t tile = -1;      // cublasLtMatmulTile_t
-    std::int32_t stages = -1;    // cublasLtMatmulStages_t
+    std::int32_t id = -1;      // cublasGemmAlgo_t of a cublas call, CUBLASLT_ALGO_CONFIG_ID of a cublasLt one
+    std::int32_t tile = -1;    // cublasLtMatmulTile_t
+    std::int32_t stages = -1;  // cublasLtMatmulStages_t
     std::int32_t split_k = -1;   // parts that the sum over k is split into
     std::int32_t reduction = 0;  // cublasLtReductionScheme_t
     bool from_lt = false;
 };
 
-// Reasons why a call has no check are static strings. This one is completed with the function's name (call_text.h).
+// Reasons why a call has no check are static strings. This one is completed with the function's name
+// (call_text.h).
 inline constexpr char no_reference[] = "no reference for ";
 inline constexpr char unknown_epilogue[] = "no reference for this epilogue";
 
@@ -30,12 +31,12 @@ struct Call {
     const char* function = "";  // static
     bool decoded = false;       // the fields from problem to algorithm mean something
     GemmProblem problem;
-    char op_a = 'N', op_b = 'N';      // N, T or C, as the caller said it
-    std::int32_t compute_type = -1;   // cublasComputeType_t
-    std::int32_t math_mode = 0;       // cublasMath_t of the handle; 0 for cublasLt, which has none
-    std::int32_t epilogue = 1;        // cublasLtEpilogue_t
-    bool fast_accumulation = false;   // CUBLASLT_MATMUL_DESC_FAST_ACCUM
-    bool output_on_host = false;      // problem.d.data is host memory: a dot in host pointer mode
+    char op_a = 'N', op_b = 'N';     // N, T or C, as the caller said it
+    std::int32_t compute_type = -1;  // cublasComputeType_t
+    std::int32_t math_mode = 0;      // cublasMath_t of the handle; 0 for cublasLt, which has none
+    std::int32_t epilogue = 1;       // cublasLtEpilogue_t
+    bool fast_accumulation = false;  // CUBLASLT_MATMUL_DESC_FAST_ACCUM
+    bool output_on_host = false;     // problem.d.data is host memory: a dot in host pointer mode
     Algorithm algorithm;
     void* handle = nullptr;
     CUstream stream = nullptr;

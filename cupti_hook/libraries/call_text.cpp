@@ -6,7 +6,9 @@
 
 namespace fumi::libraries {
 
-const char* library_name(Library library) noexcept { return library == Library::cublas ? "cublas" : "cublasLt"; }
+const char* library_name(Library library) noexcept {
+    return library == Library::cublas ? "cublas" : "cublasLt";
+}
 
 std::string shape_text(const Call& call) {
     if (!call.decoded) return {};
@@ -30,47 +32,80 @@ namespace {
 
 std::string compute_name(std::int32_t type) {
     switch (type) {
-        case CUBLAS_COMPUTE_16F: return "16F";
-        case CUBLAS_COMPUTE_16F_PEDANTIC: return "16F_PEDANTIC";
-        case CUBLAS_COMPUTE_32F: return "32F";
-        case CUBLAS_COMPUTE_32F_PEDANTIC: return "32F_PEDANTIC";
-        case CUBLAS_COMPUTE_32F_FAST_16F: return "32F_FAST_16F";
-        case CUBLAS_COMPUTE_32F_FAST_16BF: return "32F_FAST_16BF";
-        case CUBLAS_COMPUTE_32F_FAST_TF32: return "32F_FAST_TF32";
-        case CUBLAS_COMPUTE_32F_EMULATED_16BFX9: return "32F_EMULATED_16BFX9";
-        case CUBLAS_COMPUTE_64F: return "64F";
-        case CUBLAS_COMPUTE_64F_PEDANTIC: return "64F_PEDANTIC";
-        case CUBLAS_COMPUTE_64F_EMULATED_FIXEDPOINT: return "64F_EMULATED_FIXEDPOINT";
-        case CUBLAS_COMPUTE_32I: return "32I";
-        case CUBLAS_COMPUTE_32I_PEDANTIC: return "32I_PEDANTIC";
-        default: return type < 0 ? "" : "compute type " + std::to_string(type);
+        case CUBLAS_COMPUTE_16F:
+            return "16F";
+        case CUBLAS_COMPUTE_16F_PEDANTIC:
+            return "16F_PEDANTIC";
+        case CUBLAS_COMPUTE_32F:
+            return "32F";
+        case CUBLAS_COMPUTE_32F_PEDANTIC:
+            return "32F_PEDANTIC";
+        case CUBLAS_COMPUTE_32F_FAST_16F:
+            return "32F_FAST_16F";
+        case CUBLAS_COMPUTE_32F_FAST_16BF:
+            return "32F_FAST_16BF";
+        case CUBLAS_COMPUTE_32F_FAST_TF32:
+            return "32F_FAST_TF32";
+        case CUBLAS_COMPUTE_32F_EMULATED_16BFX9:
+            return "32F_EMULATED_16BFX9";
+        case CUBLAS_COMPUTE_64F:
+            return "64F";
+        case CUBLAS_COMPUTE_64F_PEDANTIC:
+            return "64F_PEDANTIC";
+        case CUBLAS_COMPUTE_64F_EMULATED_FIXEDPOINT:
+            return "64F_EMULATED_FIXEDPOINT";
+        case CUBLAS_COMPUTE_32I:
+            return "32I";
+        case CUBLAS_COMPUTE_32I_PEDANTIC:
+            return "32I_PEDANTIC";
+        default:
+            return type < 0 ? "" : "compute type " + std::to_string(type);
     }
 }
 
 }  // namespace
 
-std::string compute_type_text(const Call& call) { return compute_name(effective_compute_type(call)); }
+std::string compute_type_text(const Call& call) {
+    return compute_name(effective_compute_type(call));
+}
 
 std::string epilogue_text(const Call& call) {
     if (call.library != Library::cublasLt || !call.decoded) return {};
     switch (call.epilogue) {
-        case CUBLASLT_EPILOGUE_DEFAULT: return "DEFAULT";
-        case CUBLASLT_EPILOGUE_RELU: return "RELU";
-        case CUBLASLT_EPILOGUE_RELU_AUX: return "RELU_AUX";
-        case CUBLASLT_EPILOGUE_BIAS: return "BIAS";
-        case CUBLASLT_EPILOGUE_RELU_BIAS: return "RELU_BIAS";
-        case CUBLASLT_EPILOGUE_RELU_AUX_BIAS: return "RELU_AUX_BIAS";
-        case CUBLASLT_EPILOGUE_DRELU: return "DRELU";
-        case CUBLASLT_EPILOGUE_DRELU_BGRAD: return "DRELU_BGRAD";
-        case CUBLASLT_EPILOGUE_GELU: return "GELU";
-        case CUBLASLT_EPILOGUE_GELU_AUX: return "GELU_AUX";
-        case CUBLASLT_EPILOGUE_GELU_BIAS: return "GELU_BIAS";
-        case CUBLASLT_EPILOGUE_GELU_AUX_BIAS: return "GELU_AUX_BIAS";
-        case CUBLASLT_EPILOGUE_DGELU: return "DGELU";
-        case CUBLASLT_EPILOGUE_DGELU_BGRAD: return "DGELU_BGRAD";
-        case CUBLASLT_EPILOGUE_BGRADA: return "BGRADA";
-        case CUBLASLT_EPILOGUE_BGRADB: return "BGRADB";
-        default: return "epilogue " + std::to_string(call.epilogue);
+        case CUBLASLT_EPILOGUE_DEFAULT:
+            return "DEFAULT";
+        case CUBLASLT_EPILOGUE_RELU:
+            return "RELU";
+        case CUBLASLT_EPILOGUE_RELU_AUX:
+            return "RELU_AUX";
+        case CUBLASLT_EPILOGUE_BIAS:
+            return "BIAS";
+        case CUBLASLT_EPILOGUE_RELU_BIAS:
+            return "RELU_BIAS";
+        case CUBLASLT_EPILOGUE_RELU_AUX_BIAS:
+            return "RELU_AUX_BIAS";
+        case CUBLASLT_EPILOGUE_DRELU:
+            return "DRELU";
+        case CUBLASLT_EPILOGUE_DRELU_BGRAD:
+            return "DRELU_BGRAD";
+        case CUBLASLT_EPILOGUE_GELU:
+            return "GELU";
+        case CUBLASLT_EPILOGUE_GELU_AUX:
+            return "GELU_AUX";
+        case CUBLASLT_EPILOGUE_GELU_BIAS:
+            return "GELU_BIAS";
+        case CUBLASLT_EPILOGUE_GELU_AUX_BIAS:
+            return "GELU_AUX_BIAS";
+        case CUBLASLT_EPILOGUE_DGELU:
+            return "DGELU";
+        case CUBLASLT_EPILOGUE_DGELU_BGRAD:
+            return "DGELU_BGRAD";
+        case CUBLASLT_EPILOGUE_BGRADA:
+            return "BGRADA";
+        case CUBLASLT_EPILOGUE_BGRADB:
+            return "BGRADB";
+        default:
+            return "epilogue " + std::to_string(call.epilogue);
     }
 }
 
@@ -101,15 +136,24 @@ std::string reason_text(const Call& call) {
 
 std::string status_text(int status) {
     switch (status) {
-        case CUBLAS_STATUS_NOT_INITIALIZED: return "CUBLAS_STATUS_NOT_INITIALIZED";
-        case CUBLAS_STATUS_ALLOC_FAILED: return "CUBLAS_STATUS_ALLOC_FAILED";
-        case CUBLAS_STATUS_INVALID_VALUE: return "CUBLAS_STATUS_INVALID_VALUE";
-        case CUBLAS_STATUS_ARCH_MISMATCH: return "CUBLAS_STATUS_ARCH_MISMATCH";
-        case CUBLAS_STATUS_MAPPING_ERROR: return "CUBLAS_STATUS_MAPPING_ERROR";
-        case CUBLAS_STATUS_EXECUTION_FAILED: return "CUBLAS_STATUS_EXECUTION_FAILED";
-        case CUBLAS_STATUS_INTERNAL_ERROR: return "CUBLAS_STATUS_INTERNAL_ERROR";
-        case CUBLAS_STATUS_NOT_SUPPORTED: return "CUBLAS_STATUS_NOT_SUPPORTED";
-        default: return "status " + std::to_string(status);
+        case CUBLAS_STATUS_NOT_INITIALIZED:
+            return "CUBLAS_STATUS_NOT_INITIALIZED";
+        case CUBLAS_STATUS_ALLOC_FAILED:
+            return "CUBLAS_STATUS_ALLOC_FAILED";
+        case CUBLAS_STATUS_INVALID_VALUE:
+            return "CUBLAS_STATUS_INVALID_VALUE";
+        case CUBLAS_STATUS_ARCH_MISMATCH:
+            return "CUBLAS_STATUS_ARCH_MISMATCH";
+        case CUBLAS_STATUS_MAPPING_ERROR:
+            return "CUBLAS_STATUS_MAPPING_ERROR";
+        case CUBLAS_STATUS_EXECUTION_FAILED:
+            return "CUBLAS_STATUS_EXECUTION_FAILED";
+        case CUBLAS_STATUS_INTERNAL_ERROR:
+            return "CUBLAS_STATUS_INTERNAL_ERROR";
+        case CUBLAS_STATUS_NOT_SUPPORTED:
+            return "CUBLAS_STATUS_NOT_SUPPORTED";
+        default:
+            return "status " + std::to_string(status);
     }
 }
 

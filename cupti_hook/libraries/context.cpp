@@ -23,7 +23,7 @@ struct Ending<Tag, Status(Args...)> {
         auto* function = reinterpret_cast<Status (*)(Args...)>(original.load(std::memory_order_acquire));
         if (function == nullptr) return Tag::unavailable;
         Observer* const told = guard ? observer() : nullptr;
-        if (told != nullptr && told->active()) told->context_ended();
+        if (told != nullptr) told->context_ended();
         return function(args...);
     }
     static interpose::Hook hook(const char* soname) noexcept {
@@ -52,6 +52,8 @@ const interpose::Hook hooks[] = {
 
 }  // namespace
 
-std::span<const interpose::Hook> context_hooks() noexcept { return hooks; }
+std::span<const interpose::Hook> context_hooks() noexcept {
+    return hooks;
+}
 
 }  // namespace fumi::libraries

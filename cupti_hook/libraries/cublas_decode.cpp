@@ -22,10 +22,13 @@ bool scalars_on_device(cublasHandle_t handle) noexcept {
     return mode == CUBLAS_POINTER_MODE_DEVICE;
 }
 
-char letter(cublasOperation_t op) noexcept { return op == CUBLAS_OP_N ? 'N' : op == CUBLAS_OP_T ? 'T' : 'C'; }
+char letter(cublasOperation_t op) noexcept {
+    return op == CUBLAS_OP_N ? 'N' : op == CUBLAS_OP_T ? 'T' : 'C';
+}
 
 // Where element 0 of a BLAS vector of `count` elements lies: at the far end for a negative increment.
-const void* first_element(const void* data, std::int64_t count, std::int64_t increment, DataType type) noexcept {
+const void* first_element(const void* data, std::int64_t count, std::int64_t increment,
+                          DataType type) noexcept {
     if (increment >= 0 || count <= 0 || data == nullptr) return data;
     return static_cast<const char*>(data) - (count - 1) * increment * element_bytes(type);
 }
@@ -52,23 +55,29 @@ void set_operand(MatrixView& view, const GemmArguments& arguments, const void* d
 cublasComputeType_t default_compute_type(DataType type) noexcept {
     switch (type) {
         case DataType::f64:
-        case DataType::c64: return CUBLAS_COMPUTE_64F;
-        case DataType::f16: return CUBLAS_COMPUTE_16F;
-        default: return CUBLAS_COMPUTE_32F;
+        case DataType::c64:
+            return CUBLAS_COMPUTE_64F;
+        case DataType::f16:
+            return CUBLAS_COMPUTE_16F;
+        default:
+            return CUBLAS_COMPUTE_32F;
     }
 }
 
 DataType scalar_type(std::int32_t compute_type, DataType matrix) noexcept {
     switch (compute_type) {
         case CUBLAS_COMPUTE_16F:
-        case CUBLAS_COMPUTE_16F_PEDANTIC: return DataType::f16;
+        case CUBLAS_COMPUTE_16F_PEDANTIC:
+            return DataType::f16;
         case CUBLAS_COMPUTE_64F:
         case CUBLAS_COMPUTE_64F_PEDANTIC:
         case CUBLAS_COMPUTE_64F_EMULATED_FIXEDPOINT:
             return is_complex(matrix) ? DataType::c64 : DataType::f64;
         case CUBLAS_COMPUTE_32I:
-        case CUBLAS_COMPUTE_32I_PEDANTIC: return DataType::i32;
-        default: return is_complex(matrix) ? DataType::c32 : DataType::f32;
+        case CUBLAS_COMPUTE_32I_PEDANTIC:
+            return DataType::i32;
+        default:
+            return is_complex(matrix) ? DataType::c32 : DataType::f32;
     }
 }
 
@@ -81,7 +90,9 @@ ScalarValue read_scalar(const void* where, DataType type, bool on_device) noexce
         return scalar;
     }
     switch (type) {
-        case DataType::f64: scalar.re = load<double>(where); break;
+        case DataType::f64:
+            scalar.re = load<double>(where);
+            break;
         case DataType::c64:
             scalar.re = load<cuDoubleComplex>(where).x;
             scalar.im = load<cuDoubleComplex>(where).y;
@@ -90,10 +101,18 @@ ScalarValue read_scalar(const void* where, DataType type, bool on_device) noexce
             scalar.re = load<cuComplex>(where).x;
             scalar.im = load<cuComplex>(where).y;
             break;
-        case DataType::f16: scalar.re = __half2float(load<__half>(where)); break;
-        case DataType::bf16: scalar.re = __bfloat162float(load<__nv_bfloat16>(where)); break;
-        case DataType::i32: scalar.re = load<std::int32_t>(where); break;
-        default: scalar.re = load<float>(where); break;
+        case DataType::f16:
+            scalar.re = __half2float(load<__half>(where));
+            break;
+        case DataType::bf16:
+            scalar.re = __bfloat162float(load<__nv_bfloat16>(where));
+            break;
+        case DataType::i32:
+            scalar.re = load<std::int32_t>(where);
+            break;
+        default:
+            scalar.re = load<float>(where);
+            break;
     }
     return scalar;
 }
@@ -105,10 +124,14 @@ std::int32_t effective_compute_type(const Call& call) noexcept {
     const int mode = call.math_mode & 0xf;
     if (mode == CUBLAS_PEDANTIC_MATH) {
         switch (call.compute_type) {
-            case CUBLAS_COMPUTE_16F: return CUBLAS_COMPUTE_16F_PEDANTIC;
-            case CUBLAS_COMPUTE_32F: return CUBLAS_COMPUTE_32F_PEDANTIC;
-            case CUBLAS_COMPUTE_64F: return CUBLAS_COMPUTE_64F_PEDANTIC;
-            default: return call.compute_type;
+            case CUBLAS_COMPUTE_16F:
+                return CUBLAS_COMPUTE_16F_PEDANTIC;
+            case CUBLAS_COMPUTE_32F:
+                return CUBLAS_COMPUTE_32F_PEDANTIC;
+            case CUBLAS_COMPUTE_64F:
+                return CUBLAS_COMPUTE_64F_PEDANTIC;
+            default:
+                return call.compute_type;
         }
     }
     if (single && mode == CUBLAS_TF32_TENSOR_OP_MATH) return CUBLAS_COMPUTE_32F_FAST_TF32;

@@ -30,10 +30,12 @@ DataType scalar_type(std::int32_t compute_type, DataType matrix) noexcept;
 // alpha or beta, which lies on the host or the device.
 ScalarValue read_scalar(const void* where, DataType type, bool on_device) noexcept;
 
-// Library, handle, stream and math mode. Returns false, and sets the reason, where the Get functions are not there.
+// Library, handle, stream and math mode. Returns false, and sets the reason, where the Get functions are not
+// there.
 bool decode_handle(Call& call, cublasHandle_t handle) noexcept;
 
-// C = alpha op(A) op(B) + beta C, column-major. batch matrices lie `stride` elements apart, or behind arrays of pointers.
+// C = alpha op(A) op(B) + beta C, column-major. batch matrices lie `stride` elements apart, or behind arrays
+// of pointers.
 struct GemmArguments {
     cublasOperation_t op_a, op_b;
     std::int64_t m, n, k;
@@ -54,7 +56,8 @@ struct GemmArguments {
 };
 void decode_gemm(Call& call, cublasHandle_t handle, const GemmArguments& arguments) noexcept;
 
-// y = alpha op(A) x + beta y. A is m x n before op. Negative increments run from the other end, as BLAS has it.
+// y = alpha op(A) x + beta y. A is m x n before op. Negative increments run from the other end, as BLAS has
+// it.
 struct GemvArguments {
     cublasOperation_t op;
     std::int64_t m, n;

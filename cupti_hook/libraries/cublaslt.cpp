@@ -1,6 +1,6 @@
 // cublasLtMatmul, whose arguments are opaque descriptors: they are read through cuBLASLt's own Get functions.
-#include "cupti_hook/libraries/cublaslt_api.h"
 #include "cupti_hook/libraries/cublas_decode.h"
+#include "cupti_hook/libraries/cublaslt_api.h"
 #include "cupti_hook/libraries/hook_table.h"
 #include "cupti_hook/libraries/wrapper.h"
 
@@ -44,18 +44,23 @@ Layout read_layout(cublasLtMatrixLayout_t descriptor, const void* data) noexcept
     Layout layout;
     MatrixView& view = layout.view;
     view.type = static_cast<DataType>(attribute<std::uint32_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_TYPE, ~0U));
-    layout.rows = static_cast<std::int64_t>(attribute<std::uint64_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_ROWS, 0));
-    layout.cols = static_cast<std::int64_t>(attribute<std::uint64_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_COLS, 0));
+    layout.rows =
+        static_cast<std::int64_t>(attribute<std::uint64_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_ROWS, 0));
+    layout.cols =
+        static_cast<std::int64_t>(attribute<std::uint64_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_COLS, 0));
     layout.batch = attribute<std::int32_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, 1);
     const auto ld = attribute<std::int64_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_LD, 0);
     const auto order = attribute<std::int32_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_ORDER, CUBLASLT_ORDER_COL);
     view.row_stride = order == CUBLASLT_ORDER_ROW ? ld : 1;
     view.col_stride = order == CUBLASLT_ORDER_ROW ? 1 : ld;
-    if (order != CUBLASLT_ORDER_ROW && order != CUBLASLT_ORDER_COL) layout.reason = "a tiled matrix order (COL32 and its like)";
+    if (order != CUBLASLT_ORDER_ROW && order != CUBLASLT_ORDER_COL)
+        layout.reason = "a tiled matrix order (COL32 and its like)";
     view.data = data;
     if (layout.batch > 1) {
-        view.batch_stride = attribute<std::int64_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, 0);
-        const auto mode = attribute<std::uint32_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_BATCH_MODE, CUBLASLT_BATCH_MODE_STRIDED);
+        view.batch_stride =
+            attribute<std::int64_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, 0);
+        const auto mode = attribute<std::uint32_t>(descriptor, CUBLASLT_MATRIX_LAYOUT_BATCH_MODE,
+                                                   CUBLASLT_BATCH_MODE_STRIDED);
         if (mode == CUBLASLT_BATCH_MODE_POINTER_ARRAY) {
             view.batch_pointers = static_cast<const void* const*>(data);
             view.data = nullptr;
@@ -74,10 +79,13 @@ MatrixView operand(const Layout& layout, std::int32_t op) noexcept {
     return view;
 }
 
-char letter(std::int32_t op) noexcept { return op == CUBLAS_OP_N ? 'N' : op == CUBLAS_OP_T ? 'T' : 'C'; }
+char letter(std::int32_t op) noexcept {
+    return op == CUBLAS_OP_N ? 'N' : op == CUBLAS_OP_T ? 'T' : 'C';
+}
 
 void decode_scalars(Call& call, cublasLtMatmulDesc_t desc, const void* alpha, const void* beta) noexcept {
-    const auto mode = attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_POINTER_MODE, CUBLASLT_POINTER_MODE_HOST);
+    const auto mode =
+        attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_POINTER_MODE, CUBLASLT_POINTER_MODE_HOST);
     const auto given = attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_SCALE_TYPE, -1);
     auto type = static_cast<DataType>(given);
     if (given < 0) type = scalar_type(call.compute_type, call.problem.a.type);
@@ -94,9 +102,14 @@ Scale read_scale(Call& call, cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttrib
     scale.device = attribute<const float*>(desc, pointer, nullptr);
     if (scale.device == nullptr) return scale;
     switch (attribute<std::int32_t>(desc, mode, CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F)) {
-        case CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F: scale.kind = ScaleKind::scalar; break;
-        case CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F: scale.kind = ScaleKind::outer; break;
-        default: call.not_checkable = "block scales of narrow operands";
+        case CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F:
+            scale.kind = ScaleKind::scalar;
+            break;
+        case CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F:
+            scale.kind = ScaleKind::outer;
+            break;
+        default:
+            call.not_checkable = "block scales of narrow operands";
     }
     return scale;
 }
@@ -110,10 +123,14 @@ bool narrow(DataType type) noexcept {
 void decode_scales(Call& call, cublasLtMatmulDesc_t desc) noexcept {
     GemmProblem& p = call.problem;
     if (!narrow(p.a.type) && !narrow(p.b.type) && !narrow(p.d.type)) return;
-    p.scale_a = read_scale(call, desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, CUBLASLT_MATMUL_DESC_A_SCALE_MODE);
-    p.scale_b = read_scale(call, desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, CUBLASLT_MATMUL_DESC_B_SCALE_MODE);
-    p.scale_c = read_scale(call, desc, CUBLASLT_MATMUL_DESC_C_SCALE_POINTER, CUBLASLT_MATMUL_DESC_C_SCALE_MODE);
-    p.scale_d = read_scale(call, desc, CUBLASLT_MATMUL_DESC_D_SCALE_POINTER, CUBLASLT_MATMUL_DESC_D_SCALE_MODE);
+    p.scale_a =
+        read_scale(call, desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, CUBLASLT_MATMUL_DESC_A_SCALE_MODE);
+    p.scale_b =
+        read_scale(call, desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, CUBLASLT_MATMUL_DESC_B_SCALE_MODE);
+    p.scale_c =
+        read_scale(call, desc, CUBLASLT_MATMUL_DESC_C_SCALE_POINTER, CUBLASLT_MATMUL_DESC_C_SCALE_MODE);
+    p.scale_d =
+        read_scale(call, desc, CUBLASLT_MATMUL_DESC_D_SCALE_POINTER, CUBLASLT_MATMUL_DESC_D_SCALE_MODE);
     if (attribute<const void*>(desc, CUBLASLT_MATMUL_DESC_D_OUT_SCALE_POINTER, nullptr) != nullptr)
         call.not_checkable = "block scales of a narrow output";
     call.fast_accumulation = attribute<std::int8_t>(desc, CUBLASLT_MATMUL_DESC_FAST_ACCUM, 0) != 0;
@@ -150,24 +167,39 @@ void decode_gelu_aux(Call& call, cublasLtMatmulDesc_t desc) noexcept {
 
 void decode_epilogue(Call& call, cublasLtMatmulDesc_t desc) noexcept {
     GemmProblem& p = call.problem;
-    const auto epilogue = attribute<std::uint32_t>(desc, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT);
+    const auto epilogue =
+        attribute<std::uint32_t>(desc, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT);
     call.epilogue = static_cast<std::int32_t>(epilogue);
     switch (epilogue) {
-        case CUBLASLT_EPILOGUE_DEFAULT: break;
-        case CUBLASLT_EPILOGUE_BIAS: decode_bias(call, desc); break;
+        case CUBLASLT_EPILOGUE_DEFAULT:
+            break;
+        case CUBLASLT_EPILOGUE_BIAS:
+            decode_bias(call, desc);
+            break;
         // The AUX output of ReLU is a bit mask of the signs; D, which holds them too, is what is compared.
         case CUBLASLT_EPILOGUE_RELU_BIAS:
-        case CUBLASLT_EPILOGUE_RELU_AUX_BIAS: decode_bias(call, desc); [[fallthrough]];
+        case CUBLASLT_EPILOGUE_RELU_AUX_BIAS:
+            decode_bias(call, desc);
+            [[fallthrough]];
         case CUBLASLT_EPILOGUE_RELU:
-        case CUBLASLT_EPILOGUE_RELU_AUX: p.activation = Activation::relu; break;
-        case CUBLASLT_EPILOGUE_GELU_AUX_BIAS: decode_gelu_aux(call, desc); [[fallthrough]];
-        case CUBLASLT_EPILOGUE_GELU_BIAS: decode_bias(call, desc); [[fallthrough]];
-        case CUBLASLT_EPILOGUE_GELU: p.activation = Activation::gelu_tanh; break;
+        case CUBLASLT_EPILOGUE_RELU_AUX:
+            p.activation = Activation::relu;
+            break;
+        case CUBLASLT_EPILOGUE_GELU_AUX_BIAS:
+            decode_gelu_aux(call, desc);
+            [[fallthrough]];
+        case CUBLASLT_EPILOGUE_GELU_BIAS:
+            decode_bias(call, desc);
+            [[fallthrough]];
+        case CUBLASLT_EPILOGUE_GELU:
+            p.activation = Activation::gelu_tanh;
+            break;
         case CUBLASLT_EPILOGUE_GELU_AUX:
             decode_gelu_aux(call, desc);
             p.activation = Activation::gelu_tanh;
             break;
-        default: call.not_checkable = unknown_epilogue;
+        default:
+            call.not_checkable = unknown_epilogue;
     }
 }
 
@@ -179,7 +211,8 @@ void decode_algorithm(Call& call, const cublasLtMatmulAlgo_t* algo) noexcept {
     a.tile = static_cast<std::int32_t>(attribute<std::uint32_t>(algo, CUBLASLT_ALGO_CONFIG_TILE_ID, ~0U));
     a.stages = static_cast<std::int32_t>(attribute<std::uint32_t>(algo, CUBLASLT_ALGO_CONFIG_STAGES_ID, ~0U));
     a.split_k = attribute<std::int32_t>(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, -1);
-    a.reduction = static_cast<std::int32_t>(attribute<std::uint32_t>(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, 0));
+    a.reduction =
+        static_cast<std::int32_t>(attribute<std::uint32_t>(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, 0));
 }
 
 void matmul(Call& call, cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
@@ -216,7 +249,8 @@ void matmul(Call& call, cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cons
     decode_scales(call, desc);
     decode_epilogue(call, desc);
     decode_algorithm(call, algo);
-    if (attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_FILL_MODE, CUBLAS_FILL_MODE_FULL) != CUBLAS_FILL_MODE_FULL)
+    if (attribute<std::int32_t>(desc, CUBLASLT_MATMUL_DESC_FILL_MODE, CUBLAS_FILL_MODE_FULL) !=
+        CUBLAS_FILL_MODE_FULL)
         call.not_checkable = "only a triangle of the output is computed";
     call.decoded = true;
 }
@@ -226,6 +260,8 @@ const interpose::Hook hooks[] = {FUMI_HOOK(cublasLtMatmul, cublaslt_soname)};
 
 }  // namespace
 
-std::span<const interpose::Hook> cublaslt_hooks() noexcept { return hooks; }
+std::span<const interpose::Hook> cublaslt_hooks() noexcept {
+    return hooks;
+}
 
 }  // namespace fumi::libraries

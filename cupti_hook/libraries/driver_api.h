@@ -1,4 +1,5 @@
-// The CUDA driver's functions that FuMi calls, found at run time in the libcuda.so.1 that the process has loaded.
+// The CUDA driver's functions that FuMi calls, found at run time in the libcuda.so.1 that the process has
+// loaded.
 #pragma once
 #include <cuda.h>
 

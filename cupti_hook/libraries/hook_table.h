@@ -7,11 +7,11 @@
 
 namespace fumi::libraries {
 
-std::span<const interpose::Hook> cublas_gemm_hooks() noexcept;     // gemm of every kind: checked
-std::span<const interpose::Hook> cublas_vector_hooks() noexcept;   // gemv and dot: checked
-std::span<const interpose::Hook> cublas_traced_hooks() noexcept;   // other arithmetic: told, not checked
-std::span<const interpose::Hook> cublaslt_hooks() noexcept;        // cublasLtMatmul: checked
-std::span<const interpose::Hook> context_hooks() noexcept;         // the end of contexts: told
+std::span<const interpose::Hook> cublas_gemm_hooks() noexcept;    // gemm of every kind: checked
+std::span<const interpose::Hook> cublas_vector_hooks() noexcept;  // gemv and dot: checked
+std::span<const interpose::Hook> cublas_traced_hooks() noexcept;  // other arithmetic: told, not checked
+std::span<const interpose::Hook> cublaslt_hooks() noexcept;       // cublasLtMatmul: checked
+std::span<const interpose::Hook> context_hooks() noexcept;        // the end of contexts: told
 
 std::vector<interpose::Hook> all_hooks();
 

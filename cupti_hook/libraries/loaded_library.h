@@ -16,8 +16,8 @@ class LoadedLibrary {
     LoadedLibrary& operator=(const LoadedLibrary&) = delete;
     explicit operator bool() const noexcept { return handle_ != nullptr; }
 
-    // A preloaded library that interposes the function comes first, as it does for the program: handles made by one
-    // implementation must not reach the other.
+    // A preloaded library that interposes the function comes first, as it does for the program: handles made
+    // by one implementation must not reach the other.
     template <class Function>
     bool find(Function& function, const char* name) const noexcept {
         void* address = dlsym(RTLD_DEFAULT, name);
@@ -30,8 +30,8 @@ class LoadedLibrary {
     void* handle_;
 };
 
-// A table made when its library is in the process, asked for again while it is not. No lock is held while asking: two
-// threads may make one each, and the first stays.
+// A table made when its library is in the process, asked for again while it is not. No lock is held while
+// asking: two threads may make one each, and the first stays.
 template <class Table>
 class LazyTable {
   public:

@@ -10,7 +10,8 @@
 
 namespace fumi::libraries {
 
-// Tag has `name`, `unavailable` (the status where the library was unloaded under its caller) and decode(call, args...).
+// Tag has `name`, `unavailable` (the status where the library was unloaded under its caller) and decode(call,
+// args...).
 template <class Tag, class Signature>
 struct Wrapper;
 
@@ -22,8 +23,8 @@ struct Wrapper<Tag, Status(Args...)> {
         const interpose::Guard guard;
         auto* function = reinterpret_cast<Status (*)(Args...)>(original.load(std::memory_order_acquire));
         if (function == nullptr) return Tag::unavailable;
-        Observer* const told = guard ? observer() : nullptr;
-        if (told == nullptr || !told->active()) return function(args...);
+        Observer* const told = guard ? listener() : nullptr;
+        if (told == nullptr) return function(args...);
         interpose::poll();
         Call call;
         call.function = Tag::name;
@@ -41,15 +42,16 @@ struct Wrapper<Tag, Status(Args...)> {
 
 }  // namespace fumi::libraries
 
-// FUMI_TAG(function, decoder): the tag of one function; decoder is a function (template) called with the arguments.
-#define FUMI_TAG(function, decoder)                                                        \
-    struct function##_tag {                                                                \
-        static constexpr const char* name = #function;                                     \
-        static constexpr cublasStatus_t unavailable = CUBLAS_STATUS_NOT_INITIALIZED;       \
-        template <class... Args>                                                           \
-        static void decode(::fumi::libraries::Call& call, const Args&... args) noexcept {  \
-            decoder(call, args...);                                                        \
-        }                                                                                  \
+// FUMI_TAG(function, decoder): the tag of one function; decoder is a function (template) called with the
+// arguments.
+#define FUMI_TAG(function, decoder)                                                       \
+    struct function##_tag {                                                               \
+        static constexpr const char* name = #function;                                    \
+        static constexpr cublasStatus_t unavailable = CUBLAS_STATUS_NOT_INITIALIZED;      \
+        template <class... Args>                                                          \
+        static void decode(::fumi::libraries::Call& call, const Args&... args) noexcept { \
+            decoder(call, args...);                                                       \
+        }                                                                                 \
     };
 // FUMI_HOOK: its line in the table. The signature is the header's, or the one given.
 #define FUMI_HOOK_AS(function, signature, soname) \

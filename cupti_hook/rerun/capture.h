@@ -4,7 +4,8 @@
 
 namespace fumi::rerun {
 
-// For its lifetime this thread may call what a capture in global mode forbids (it would break the capture otherwise).
+// For its lifetime this thread may call what a capture in global mode forbids (it would break the capture
+// otherwise).
 class RelaxedCapture {
   public:
     explicit RelaxedCapture(const libraries::DriverApi& driver) noexcept : driver_(driver) {

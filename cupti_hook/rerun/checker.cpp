@@ -17,15 +17,19 @@ namespace {
 
 constexpr std::size_t partials_ceiling = std::size_t{256} << 10;
 constexpr int most_sampled_batches = 4;
-constexpr const char* kernel_names[] = {kCheckReal, kCheckDouble, kCheckComplex, kCheckDoubleComplex, kMergeKernel};
+constexpr const char* kernel_names[] = {kCheckReal, kCheckDouble, kCheckComplex, kCheckDoubleComplex,
+                                        kMergeKernel};
 
-std::size_t round_up(std::size_t bytes) noexcept { return (bytes + 255) & ~std::size_t{255}; }
+std::size_t round_up(std::size_t bytes) noexcept {
+    return (bytes + 255) & ~std::size_t{255};
+}
 
 bool reads_c(const GemmProblem& p) noexcept {
     return p.beta.device != nullptr || p.beta.re != 0 || p.beta.im != 0;
 }
 
-// The window of `columns` columns from first_column on of the first `batches` batches, as a problem of its own.
+// The window of `columns` columns from first_column on of the first `batches` batches, as a problem of its
+// own.
 GemmProblem window(const GemmProblem& whole, std::int64_t first_column, std::int64_t columns,
                    std::int64_t batches) noexcept {
     GemmProblem p = whole;
@@ -33,7 +37,8 @@ GemmProblem window(const GemmProblem& whole, std::int64_t first_column, std::int
     p.batch = batches;
     for (MatrixView* view : {&p.b, &p.c, &p.d, &p.aux}) {
         if (view->data == nullptr) continue;
-        view->data = static_cast<const char*>(view->data) + first_column * view->col_stride * element_bytes(view->type);
+        view->data = static_cast<const char*>(view->data) +
+                     first_column * view->col_stride * element_bytes(view->type);
     }
     if (p.scale_b.kind == ScaleKind::outer) p.scale_b.device += first_column;
     return p;
@@ -85,7 +90,8 @@ bool Checker::prepare(Entry& entry, PendingCheck& check) noexcept {
     return entry.checked;
 }
 
-const char* Checker::plan_check(const libraries::DriverApi& driver, Entry& entry, PendingCheck& check) noexcept {
+const char* Checker::plan_check(const libraries::DriverApi& driver, Entry& entry,
+                                PendingCheck& check) noexcept {
     libraries::Call& call = entry.call;
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
     if (driver.stream_is_capturing(call.stream, &status) != CUDA_SUCCESS)
@@ -108,7 +114,8 @@ const char* Checker::plan_check(const libraries::DriverApi& driver, Entry& entry
     if (check.plan.kernel == nullptr) return check.plan.reason;
     if (check.scratch == 0) {
         const RelaxedCapture relaxed(driver);
-        check.scratch = scratch_.get(driver, entry.context, call.stream, capture_id(driver, entry), partials_ceiling);
+        check.scratch =
+            scratch_.get(driver, entry.context, call.stream, capture_id(driver, entry), partials_ceiling);
         if (check.scratch == 0) return "no device memory for the check within limits.scratch";
     }
     entry.reference = check.plan.reference;
@@ -130,8 +137,10 @@ std::uint64_t Checker::capture_id(const libraries::DriverApi& driver, const Entr
     return id + 1;  // never 0, which stands for work outside of captures
 }
 
-// Where C as a whole does not fit into the scratch that is left, fewer columns (and batches) are saved and checked.
-const char* Checker::save_output(const libraries::DriverApi& driver, Entry& entry, PendingCheck& check) noexcept {
+// Where C as a whole does not fit into the scratch that is left, fewer columns (and batches) are saved and
+// checked.
+const char* Checker::save_output(const libraries::DriverApi& driver, Entry& entry,
+                                 PendingCheck& check) noexcept {
     const GemmProblem whole = check.problem;
     const std::uint64_t capture = capture_id(driver, entry);
     const std::size_t room = scratch_.available(entry.context, entry.call.stream, capture);
@@ -151,7 +160,9 @@ const char* Checker::save_output(const libraries::DriverApi& driver, Entry& entr
     if (columns < whole.n) {
         // Another window in each call.
         const std::int64_t windows = whole.n / columns;
-        entry.first_column = static_cast<std::int64_t>(static_cast<std::uint64_t>(entry.call_id) * 0x9e3779b97f4a7c15ULL >> 33) % windows * columns;
+        entry.first_column = static_cast<std::int64_t>(
+                                 static_cast<std::uint64_t>(entry.call_id) * 0x9e3779b97f4a7c15ULL >> 33) %
+                             windows * columns;
     }
     entry.sampled = columns < whole.n || batches < whole.batch;
     check.problem = window(whole, entry.first_column, columns, batches);
@@ -173,10 +184,12 @@ void Checker::choose_coverage(Entry& entry, PendingCheck& check) const noexcept 
         check.coverage = full_coverage(p);
         return;
     }
-    const auto clamped = [](std::int64_t value) { return static_cast<int>(std::min<std::int64_t>(value, 1 << 20)); };
+    const auto clamped = [](std::int64_t value) {
+        return static_cast<int>(std::min<std::int64_t>(value, 1 << 20));
+    };
     const int batches = static_cast<int>(std::min<std::int64_t>(p.batch, most_sampled_batches));
-    check.coverage = sampled_coverage(p, clamped(choice_.sample_rows), clamped(choice_.sample_columns), batches,
-                                      static_cast<std::uint64_t>(entry.call_id));
+    check.coverage = sampled_coverage(p, clamped(choice_.sample_rows), clamped(choice_.sample_columns),
+                                      batches, static_cast<std::uint64_t>(entry.call_id));
     entry.sampled = entry.sampled || elements_covered(p, check.coverage) < p.m * p.n * p.batch;
 }
 
@@ -185,24 +198,25 @@ void Checker::enqueue(Entry& entry, PendingCheck& check) noexcept {
     Slot* const device_slot = device_slots_ + entry.index;
     if (entry.call.output_on_host) {
         Slot& slot = ring_.slot(entry);
-        const auto bytes = std::min<std::size_t>(sizeof slot.host_output,
-                                                 static_cast<std::size_t>(element_bytes(check.problem.d.type)));
+        const auto bytes = std::min<std::size_t>(
+            sizeof slot.host_output, static_cast<std::size_t>(element_bytes(check.problem.d.type)));
         std::memcpy(slot.host_output, check.problem.d.data, bytes);
         check.problem.d.data = device_slot->host_output;
     }
     auto* scratch = reinterpret_cast<void*>(check.scratch);
     ResultSlot* const result = &device_slot->result;
-    GemmCheckParams params =
-        make_check_params(check.problem, *entry.contract, check.coverage, scratch, entry.captured ? result : nullptr);
+    GemmCheckParams params = make_check_params(check.problem, *entry.contract, check.coverage, scratch,
+                                               entry.captured ? result : nullptr);
     MergeParams merge = make_merge_params(check.plan, scratch, result, entry.sequence,
                                           entry.captured ? MergeMode::accumulate : MergeMode::once);
     void* check_arguments[] = {&params};
     void* merge_arguments[] = {&merge};
     const CUstream stream = entry.call.stream;
-    CUresult status = driver.launch_kernel(kernel(check.plan.kernel), check.plan.blocks, 1, 1, kCheckThreads, 1, 1, 0, stream,
-                                           check_arguments, nullptr);
+    CUresult status = driver.launch_kernel(kernel(check.plan.kernel), check.plan.blocks, 1, 1, kCheckThreads,
+                                           1, 1, 0, stream, check_arguments, nullptr);
     if (status == CUDA_SUCCESS)
-        status = driver.launch_kernel(kernel(kMergeKernel), 1, 1, 1, kMergeThreads, 1, 1, 0, stream, merge_arguments, nullptr);
+        status = driver.launch_kernel(kernel(kMergeKernel), 1, 1, 1, kMergeThreads, 1, 1, 0, stream,
+                                      merge_arguments, nullptr);
     if (status == CUDA_SUCCESS) return;
     const char* name = "unknown error";
     driver.get_error_name(status, &name);
@@ -271,7 +285,8 @@ bool Checker::set_up_once(const libraries::DriverApi& driver) noexcept {
         return failed("the check kernels cannot be loaded", status);
     for (std::size_t i = 0; i < std::size(kernel_names); ++i) {
         CUkernel kernel = nullptr;
-        if (const CUresult status = driver.library_get_kernel(&kernel, library, kernel_names[i]); status != CUDA_SUCCESS)
+        if (const CUresult status = driver.library_get_kernel(&kernel, library, kernel_names[i]);
+            status != CUDA_SUCCESS)
             return failed(kernel_names[i], status);
         kernels_[i] = reinterpret_cast<CUfunction>(kernel);  // cuLaunchKernel takes either
     }
@@ -280,7 +295,8 @@ bool Checker::set_up_once(const libraries::DriverApi& driver) noexcept {
         status != CUDA_SUCCESS)
         return failed("host memory for results cannot be pinned", status);
     CUdeviceptr device = 0;
-    if (const CUresult status = driver.mem_host_get_device_pointer(&device, ring_.slots(), 0); status != CUDA_SUCCESS)
+    if (const CUresult status = driver.mem_host_get_device_pointer(&device, ring_.slots(), 0);
+        status != CUDA_SUCCESS)
         return failed("host memory for results cannot be mapped", status);
     device_slots_ = reinterpret_cast<Slot*>(device);
     return true;

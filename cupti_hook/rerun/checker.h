@@ -1,5 +1,5 @@
-// improve_precision: recomputes what a call wrote, on the call's own stream right behind it, and compares. Nothing waits:
-// the result arrives in the entry's slot, and the drainer judges it.
+// improve_precision: recomputes what a call wrote, on the call's own stream right behind it, and compares.
+// Nothing waits: the result arrives in the entry's slot, and the drainer judges it.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -17,7 +17,8 @@ namespace fumi::rerun {
 
 // What prepare() hands to enqueue(); on the stack of the calling thread.
 struct PendingCheck {
-    GemmProblem problem;  // with C pointing at the saved copy, and narrowed to a window where scratch is short
+    GemmProblem
+        problem;  // with C pointing at the saved copy, and narrowed to a window where scratch is short
     Coverage coverage;
     GemmCheckPlan plan;
     CUdeviceptr scratch = 0;
@@ -28,14 +29,14 @@ class Checker {
     Checker(const config::ImprovePrecision& choice, std::size_t scratch_ceiling, Ring& ring) noexcept
         : choice_(choice), scratch_(scratch_ceiling), ring_(ring) {}
 
-    // Before the call: sees to memory, and saves C where the call overwrites it. False, with entry.not_checked set, where
-    // there will be no check. entry.checked tells enqueue().
+    // Before the call: sees to memory, and saves C where the call overwrites it. False, with
+    // entry.not_checked set, where there will be no check. entry.checked tells enqueue().
     bool prepare(Entry& entry, PendingCheck& check) noexcept;
     // After a call that succeeded.
     void enqueue(Entry& entry, PendingCheck& check) noexcept;
 
-    // The program has reset the device or destroyed a context: what was allocated there is gone, and there are no more
-    // checks.
+    // The program has reset the device or destroyed a context: what was allocated there is gone, and there
+    // are no more checks.
     void context_lost() noexcept { lost_.store(true, std::memory_order_relaxed); }
 
     // The device of the calling thread; -1 where there is none.

@@ -25,8 +25,9 @@ CallFacts facts_of(const libraries::Call& call, int capability, bool ieee) noexc
 }
 
 const Contract* Contracts::find(const CallFacts& f) noexcept try {
-    const Key key{f.compute_type, f.tf32_allowed, f.reduced_precision_reduction, f.split_k, f.a, f.b, f.output,
-                  f.capability,   f.ieee};
+    const Key key{
+        f.compute_type, f.tf32_allowed, f.reduced_precision_reduction, f.split_k, f.a, f.b, f.output,
+        f.capability,   f.ieee};
     const std::lock_guard lock(mutex_);
     if (const auto found = known_.find(key); found != known_.end()) return found->second.get();
     return known_.emplace(key, std::make_unique<const Contract>(contract_for(f))).first->second.get();

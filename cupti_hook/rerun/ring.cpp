@@ -12,7 +12,8 @@ namespace {
 static_assert(std::is_trivially_destructible_v<Entry> && std::is_trivially_copyable_v<libraries::Call>);
 
 void* map(std::size_t bytes) {
-    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     return memory;
 }
@@ -71,6 +72,8 @@ Entry* Ring::pop_all() noexcept {
     return list;
 }
 
-void Ring::unlock_after_fork() noexcept { new (&mutex_) std::mutex; }
+void Ring::unlock_after_fork() noexcept {
+    new (&mutex_) std::mutex;
+}
 
 }  // namespace fumi::rerun

@@ -1,5 +1,6 @@
-// The entries that travel from the calling threads to the drainer: a fixed pool, and beside each entry a result slot in
-// memory that the device writes. No allocation after construction; pages are touched as they are used.
+// The entries that travel from the calling threads to the drainer: a fixed pool, and beside each entry a
+// result slot in memory that the device writes. No allocation after construction; pages are touched as they
+// are used.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -23,18 +24,18 @@ struct Entry {
     FumiOrigin origin{};
     const char* kernels[max_kernel_names] = {};
     std::int32_t kernel_count = 0;
-    std::int32_t status = 0;             // what the library returned
-    const char* not_checked = nullptr;   // a reason of this program's configuration or state; static
+    std::int32_t status = 0;            // what the library returned
+    const char* not_checked = nullptr;  // a reason of this program's configuration or state; static
     // The check, where there is one.
     bool checked = false;
-    bool captured = false;               // recorded into a graph: runs at each of its launches
+    bool captured = false;  // recorded into a graph: runs at each of its launches
     bool sampled = false;
     const Contract* contract = nullptr;  // lives as long as the process
     const char* reference = "";
     CUcontext context = nullptr;
-    std::uint64_t sequence = 0;          // what the slot's sequence becomes (not captured)
-    std::int64_t first_column = 0;       // of the window of D that was checked, where it is not all of D
-    std::int64_t launches_written = 0;   // captured: launches in the session already
+    std::uint64_t sequence = 0;         // what the slot's sequence becomes (not captured)
+    std::int64_t first_column = 0;      // of the window of D that was checked, where it is not all of D
+    std::int64_t launches_written = 0;  // captured: launches in the session already
     std::uint32_t index = 0;
     Entry* next = nullptr;
 };
@@ -53,11 +54,11 @@ class Ring {
     Ring(const Ring&) = delete;
     Ring& operator=(const Ring&) = delete;
 
-    Entry* take() noexcept;              // nullptr where all are in use
-    bool scarce() noexcept;              // an eighth or less is left: kept for calls without checks
+    Entry* take() noexcept;  // nullptr where all are in use
+    bool scarce() noexcept;  // an eighth or less is left: kept for calls without checks
     void release(Entry* entry) noexcept;
-    void push(Entry* entry) noexcept;    // to the drainer, in order
-    Entry* pop_all() noexcept;           // a list linked by next, oldest first; nullptr where there is none
+    void push(Entry* entry) noexcept;  // to the drainer, in order
+    Entry* pop_all() noexcept;         // a list linked by next, oldest first; nullptr where there is none
 
     Slot& slot(const Entry& entry) const noexcept { return slots_[entry.index]; }
     Slot* slots() const noexcept { return slots_; }

@@ -7,7 +7,8 @@
 
 namespace fumi::rerun {
 
-Extent extent_of(const MatrixView& view, std::int64_t rows, std::int64_t columns, std::int64_t batch) noexcept {
+Extent extent_of(const MatrixView& view, std::int64_t rows, std::int64_t columns,
+                 std::int64_t batch) noexcept {
     if (view.data == nullptr || rows <= 0 || columns <= 0 || batch <= 0) return {};
     std::int64_t low = 0, high = 0;
     for (const std::int64_t reach :
@@ -31,7 +32,8 @@ SavePlan plan_save(const MatrixView& c, std::int64_t m, std::int64_t n, std::int
     plan.source = extent_of(c, m, n, batch);
     plan.view = c;
     const auto span = static_cast<std::size_t>(plan.source.end - plan.source.begin);
-    // One copy of all that lies between the first and the last element, unless most of that is somebody else's.
+    // One copy of all that lies between the first and the last element, unless most of that is somebody
+    // else's.
     if (span <= 2 * dense) {
         plan.form = SavePlan::Form::span;
         plan.bytes = span;
@@ -61,7 +63,8 @@ CUresult save(const libraries::DriverApi& driver, const MatrixView& c, SavePlan&
               CUstream stream) noexcept {
     plan.view.data = reinterpret_cast<const void*>(scratch + static_cast<CUdeviceptr>(plan.data_offset));
     if (plan.form == SavePlan::Form::span)
-        return driver.memcpy_dtod_async(scratch, static_cast<CUdeviceptr>(plan.source.begin), plan.bytes, stream);
+        return driver.memcpy_dtod_async(scratch, static_cast<CUdeviceptr>(plan.source.begin), plan.bytes,
+                                        stream);
     CUDA_MEMCPY2D copy{};
     copy.srcMemoryType = copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
     copy.srcDevice = reinterpret_cast<CUdeviceptr>(c.data);

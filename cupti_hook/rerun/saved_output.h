@@ -13,16 +13,17 @@ struct Extent {
     bool empty() const noexcept { return begin == end; }
     bool overlaps(const Extent& other) const noexcept { return begin < other.end && other.begin < end; }
 };
-Extent extent_of(const MatrixView& view, std::int64_t rows, std::int64_t columns, std::int64_t batch) noexcept;
+Extent extent_of(const MatrixView& view, std::int64_t rows, std::int64_t columns,
+                 std::int64_t batch) noexcept;
 
 struct SavePlan {
     enum class Form { none, span, rows_of_bytes } form = Form::none;
-    std::size_t bytes = 0;        // of scratch
-    MatrixView view;              // of the copy, once `data` is set
-    Extent source;                // span: what is copied as it lies
-    std::int64_t data_offset = 0;    // of element (0, 0, 0) in the copy
+    std::size_t bytes = 0;                         // of scratch
+    MatrixView view;                               // of the copy, once `data` is set
+    Extent source;                                 // span: what is copied as it lies
+    std::int64_t data_offset = 0;                  // of element (0, 0, 0) in the copy
     std::size_t width = 0, height = 0, pitch = 0;  // rows_of_bytes
-    const char* reason = nullptr;    // why C cannot be saved
+    const char* reason = nullptr;                  // why C cannot be saved
 };
 // For an m x n x batch C.
 SavePlan plan_save(const MatrixView& c, std::int64_t m, std::int64_t n, std::int64_t batch) noexcept;

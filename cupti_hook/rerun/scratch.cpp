@@ -16,8 +16,8 @@ std::size_t Scratch::Hash::operator()(const Key& key) const noexcept {
     return mix ^ (key.capture * 0xff51afd7ed558ccdULL);
 }
 
-CUdeviceptr Scratch::get(const libraries::DriverApi& driver, CUcontext context, CUstream stream, std::uint64_t capture,
-                         std::size_t bytes) noexcept try {
+CUdeviceptr Scratch::get(const libraries::DriverApi& driver, CUcontext context, CUstream stream,
+                         std::uint64_t capture, std::size_t bytes) noexcept try {
     const std::lock_guard lock(mutex_);
     Arena& arena = arenas_[{context, stream, capture}];
     if (arena.size >= bytes) return arena.base;

@@ -1,5 +1,5 @@
-// Device memory of FuMi's own: one arena for each stream, reused call after call (a stream runs its checks in order), and
-// one for each capture, since a graph may run beside the stream that it was captured on.
+// Device memory of FuMi's own: one arena for each stream, reused call after call (a stream runs its checks in
+// order), and one for each capture, since a graph may run beside the stream that it was captured on.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -14,10 +14,11 @@ class Scratch {
   public:
     explicit Scratch(std::size_t ceiling) noexcept : ceiling_(ceiling) {}
 
-    // At least `bytes` for the stream, 256-byte aligned; 0 where the ceiling or the device allows no more. Grows by
-    // doubling and never frees: kernels in flight may still use what was outgrown. capture: 0 outside one.
-    CUdeviceptr get(const libraries::DriverApi& driver, CUcontext context, CUstream stream, std::uint64_t capture,
-                    std::size_t bytes) noexcept;
+    // At least `bytes` for the stream, 256-byte aligned; 0 where the ceiling or the device allows no more.
+    // Grows by doubling and never frees: kernels in flight may still use what was outgrown. capture: 0
+    // outside one.
+    CUdeviceptr get(const libraries::DriverApi& driver, CUcontext context, CUstream stream,
+                    std::uint64_t capture, std::size_t bytes) noexcept;
     // What get() could still give that stream.
     std::size_t available(CUcontext context, CUstream stream, std::uint64_t capture) noexcept;
     std::size_t allocated() noexcept;

@@ -1,9 +1,8 @@
-// How a process begins and ends, and what may go wrong around FuMi: the program's own output and exit status stay.
+// How a process begins and ends, and what may go wrong around FuMi: the program's own output and exit status
+// stay.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 #include "tests/hook/sessions.h"
 
@@ -14,8 +13,12 @@ std::vector<std::string> scenario(const std::string& name, int count = 1) {
     return {program("scenario"), name, std::to_string(count)};
 }
 
-std::string count_of(const Process& run) { return value(run.session, "select count(*) from calls"); }
-std::string passes(const Process& run) { return value(run.session, "select count(*) from checks where verdict = 'pass'"); }
+std::string count_of(const Process& run) {
+    return value(run.session, "select count(*) from calls");
+}
+std::string passes(const Process& run) {
+    return value(run.session, "select count(*) from checks where verdict = 'pass'");
+}
 
 TEST(Lifecycle, ACallIsRecordedAndChecked) {
     const Process run = execute(scenario("calls", 5));
@@ -32,21 +35,24 @@ TEST(Lifecycle, AProcessThatNeverCallsCudaLeavesNothing) {
     EXPECT_EQ(run.status, 3);
     EXPECT_FALSE(exists(run.session));
     EXPECT_EQ(run.err, "");
-    const Process preloaded = execute(scenario("nothing"), {{"LD_PRELOAD", std::string(FUMI_TEST_PRELOAD) + ":" + hook_library()}}, false);
+    const Process preloaded = execute(
+        scenario("nothing"), {{"LD_PRELOAD", std::string(FUMI_TEST_PRELOAD) + ":" + hook_library()}}, false);
     EXPECT_EQ(preloaded.status, 3);
     EXPECT_FALSE(exists(preloaded.session));
     EXPECT_EQ(preloaded.err, "");
 }
 
 TEST(Lifecycle, PreloadingWorksLikeInjection) {
-    const Process run = execute(scenario("calls", 4), {{"LD_PRELOAD", std::string(FUMI_TEST_PRELOAD) + ":" + hook_library()}}, false);
+    const Process run = execute(
+        scenario("calls", 4), {{"LD_PRELOAD", std::string(FUMI_TEST_PRELOAD) + ":" + hook_library()}}, false);
     EXPECT_EQ(run.status, 0) << run.err;
     EXPECT_EQ(count_of(run), "4");
     EXPECT_EQ(passes(run), "4");
 }
 
 TEST(Lifecycle, BothWaysInAreOne) {
-    const Process run = execute(scenario("calls", 4), {{"LD_PRELOAD", std::string(FUMI_TEST_PRELOAD) + ":" + hook_library()}});
+    const Process run = execute(scenario("calls", 4),
+                                {{"LD_PRELOAD", std::string(FUMI_TEST_PRELOAD) + ":" + hook_library()}});
     EXPECT_EQ(run.status, 0) << run.err;
     EXPECT_EQ(count_of(run), "4");
 }
@@ -73,7 +79,8 @@ TEST(Lifecycle, ChecksInFlightAtExitAreTakenIn) {
 }
 
 TEST(Lifecycle, AKilledProcessLeavesAReadableFile) {
-    const Process run = execute(scenario("killed", 20), {{"FUMI_CONFIG", ""}});
+    const Process run =
+        execute(scenario("killed", 20), {{"FUMI_CONFIG", config_file("limits: {flush: 100ms}\n")}});
     EXPECT_EQ(run.status, 128 + 9);
     EXPECT_EQ(count_of(run), "20");
     EXPECT_EQ(passes(run), "20");
@@ -98,12 +105,16 @@ TEST(Lifecycle, AChildThatBeginsWithCudaItselfIsTraced) {
     const Process run = execute(scenario("forked_first", 3));
     EXPECT_EQ(run.status, 6) << run.err;
     EXPECT_EQ(count_of(run), "3");
-    const Process followed = execute(scenario("forked_first", 3), {{"LD_PRELOAD", std::string(FUMI_TEST_PRELOAD) + ":" + hook_library()}}, false);
+    const Process followed =
+        execute(scenario("forked_first", 3),
+                {{"LD_PRELOAD", std::string(FUMI_TEST_PRELOAD) + ":" + hook_library()}}, false);
     EXPECT_EQ(count_of(followed), "3");
 }
 
 TEST(Lifecycle, AfterAResetThereAreNoMoreChecks) {
-    const Process run = execute(scenario("reset", 3));
+    const Process run =
+        execute(scenario("reset", 3),
+                {{"LD_PRELOAD", std::string(FUMI_TEST_HARMLESS_RESET) + ":" + FUMI_TEST_PRELOAD}});
     EXPECT_EQ(run.status, 6) << run.err;
     EXPECT_EQ(count_of(run), "6");
     EXPECT_EQ(passes(run), "3");
@@ -119,8 +130,7 @@ TEST(Lifecycle, AnUnwritableOutputIsOneMessage) {
 }
 
 TEST(Lifecycle, ABadConfigurationIsOneMessageWithItsPlace) {
-    const std::string path = std::filesystem::temp_directory_path() / ("fumi-bad-" + std::to_string(getpid()) + ".yaml");
-    std::ofstream(path) << "modes: [trace]\nlimits:\n  scrach: 1MiB\n";
+    const std::string path = config_file("modes: [trace]\nlimits:\n  scrach: 1MiB\n");
     const Process run = execute(scenario("calls", 3), {{"FUMI_CONFIG", path}});
     EXPECT_EQ(run.status, 0);
     ASSERT_EQ(run.messages().size(), 1U) << run.err;
@@ -140,7 +150,8 @@ TEST(Lifecycle, ATakenCuptiSlotCostsTheKernelNames) {
 TEST(Lifecycle, AFailedCallIsRecordedWithItsStatus) {
     const Process run = execute(scenario("failing_call"));
     EXPECT_NE(run.out.find("status 7"), std::string::npos) << run.out;
-    EXPECT_EQ(value(run.session, "select not_checked from calls"), "the call failed: CUBLAS_STATUS_INVALID_VALUE");
+    EXPECT_EQ(value(run.session, "select not_checked from calls"),
+              "the call failed: CUBLAS_STATUS_INVALID_VALUE");
 }
 
 TEST(Lifecycle, PointersFromDlsymAreHooked) {
@@ -155,9 +166,11 @@ TEST(Lifecycle, CudaWithoutCublasIsNoMatter) {
 }
 
 TEST(Lifecycle, TwoProcessesDoNotShareAFile) {
-    const Process run = execute({"/bin/sh", "-c", program("scenario") + " killed 2 & " + program("scenario") + " killed 2; wait"});
+    const Process run = execute(
+        {"/bin/sh", "-c", program("scenario") + " killed 2 & " + program("scenario") + " killed 2; wait"});
     std::size_t sessions = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(run.directory)) sessions += entry.path().extension() == ".fumi";
+    for (const auto& entry : std::filesystem::directory_iterator(run.directory))
+        sessions += entry.path().extension() == ".fumi";
     EXPECT_EQ(sessions, 2U);
 }
 

@@ -22,7 +22,8 @@ std::string contents(const std::string& path) {
     return text.str();
 }
 
-// The environment of this test without what is FuMi's, the device's (but for the schedule) and the injection's.
+// The environment of this test without what is FuMi's, the device's (but for the schedule) and the
+// injection's.
 Environment clean_environment() {
     Environment clean;
     for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -30,13 +31,16 @@ Environment clean_environment() {
         const auto equals = text.find('=');
         const std::string name = text.substr(0, equals);
         const bool schedule = name == "SOFTCUDA_SCHEDULE" || name == "SOFTCUDA_SEED";
-        if (!schedule && (name.starts_with("FUMI_") || name.starts_with("SOFTCUDA_") || name.starts_with("CUDA_INJ"))) continue;
+        if (!schedule &&
+            (name.starts_with("FUMI_") || name.starts_with("SOFTCUDA_") || name.starts_with("CUDA_INJ")))
+            continue;
         clean[name] = text.substr(equals + 1);
     }
     return clean;
 }
 
-[[noreturn]] void become(const std::vector<std::string>& command, const Environment& environment, const std::string& directory) {
+[[noreturn]] void become(const std::vector<std::string>& command, const Environment& environment,
+                         const std::string& directory) {
     const auto redirect = [&](const char* name, int to) {
         const int file = open((directory + "/" + name).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
         dup2(file, to);
@@ -86,9 +90,23 @@ Process execute(const std::vector<std::string>& command, const Environment& extr
     return result;
 }
 
-std::string program(const std::string& name) { return std::string(FUMI_TEST_PROGRAMS) + "/" + name; }
-std::string hook_library() { return FUMI_TEST_HOOK; }
-bool exists(const std::string& path) { return std::filesystem::exists(path); }
+std::string program(const std::string& name) {
+    return std::string(FUMI_TEST_PROGRAMS) + "/" + name;
+}
+std::string hook_library() {
+    return FUMI_TEST_HOOK;
+}
+std::string config_file(const std::string& text) {
+    static int number = 0;
+    const std::string path = testing::TempDir() + "fumi-config-" + std::to_string(getpid()) + "-" +
+                             std::to_string(number++) + ".yaml";
+    std::ofstream(path) << text;
+    return path;
+}
+
+bool exists(const std::string& path) {
+    return std::filesystem::exists(path);
+}
 
 Rows query(const std::string& session, const std::string& sql) {
     Rows rows;
@@ -99,7 +117,8 @@ Rows query(const std::string& session, const std::string& sql) {
         return rows;
     }
     sqlite3_stmt* statement = nullptr;
-    EXPECT_EQ(sqlite3_prepare_v2(database, sql.c_str(), -1, &statement, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
+    EXPECT_EQ(sqlite3_prepare_v2(database, sql.c_str(), -1, &statement, nullptr), SQLITE_OK)
+        << sqlite3_errmsg(database);
     while (statement != nullptr && sqlite3_step(statement) == SQLITE_ROW) {
         std::vector<std::string>& row = rows.emplace_back();
         for (int i = 0; i < sqlite3_column_count(statement); ++i) {

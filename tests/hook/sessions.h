@@ -18,15 +18,18 @@ struct Process {
 };
 
 // In an empty directory of its own. `hooked`: CUDA_INJECTION64_PATH is set.
-Process execute(const std::vector<std::string>& command, const Environment& environment = {}, bool hooked = true);
+Process execute(const std::vector<std::string>& command, const Environment& environment = {},
+                bool hooked = true);
 
-std::string program(const std::string& name);    // path of a test program
-std::string hook_library();                       // path of libfumi_cupti.so
+std::string program(const std::string& name);  // path of a test program
+std::string hook_library();                    // path of libfumi_cupti.so
 
 // Rows of a query, every value as text, NULL as "null".
 using Rows = std::vector<std::vector<std::string>>;
 Rows query(const std::string& session, const std::string& sql);
 std::string value(const std::string& session, const std::string& sql);  // of the one row and column
+// Writes a configuration into a file of its own and returns its path.
+std::string config_file(const std::string& text);
 bool exists(const std::string& path);
 
 }  // namespace fumi::test

@@ -17,12 +17,11 @@ inline void require(bool held, const char* what, int status) {
     std::exit(2);
 }
 #define CUDA(call) require((call) == cudaSuccess, #call, 0)
-#define BLAS(call)                                              \
-    do {                                                        \
-        const cublasStatus_t blas_status = (call);              \
+#define BLAS(call)                                                                           \
+    do {                                                                                     \
+        const cublasStatus_t blas_status = (call);                                           \
         require(blas_status == CUBLAS_STATUS_SUCCESS, #call, static_cast<int>(blas_status)); \
     } while (false)
-
 
 // Values in (-1, 1), from a fixed generator.
 class Values {

@@ -1,5 +1,5 @@
-// One call of every function family that the hook decodes, in a fixed order. Prints a hash of each output, so that runs with
-// and without the hook can be compared bit for bit.
+// One call of every function family that the hook decodes, in a fixed order. Prints a hash of each output, so
+// that runs with and without the hook can be compared bit for bit.
 #include "tests/hook/programs/device.h"
 
 namespace {
@@ -21,7 +21,8 @@ void gemm(const char* name, Function function, T alpha, T beta) {
 template <class T, class Function>
 void strided(const char* name, Function function, T alpha, T beta) {
     const Buffer<T> a(3 * 16 * 24, 1), b(3 * 24 * 8, 2), c(3 * 16 * 8, 3);
-    BLAS(function(handle, CUBLAS_OP_T, CUBLAS_OP_N, 16, 8, 24, &alpha, a, 24, 16 * 24, b, 24, 24 * 8, &beta, c, 16, 16 * 8, 3));
+    BLAS(function(handle, CUBLAS_OP_T, CUBLAS_OP_N, 16, 8, 24, &alpha, a, 24, 16 * 24, b, 24, 24 * 8, &beta,
+                  c, 16, 16 * 8, 3));
     show(name, c);
 }
 
@@ -45,7 +46,8 @@ template <class T, class Function>
 void batched(const char* name, Function function, T alpha, T beta) {
     const Buffer<T> a(2 * 16 * 24, 1), b(2 * 24 * 8, 2), c(2 * 16 * 8, 3);
     const Pointers<T> pa(a, 16 * 24, 2), pb(b, 24 * 8, 2), pc(c, 16 * 8, 2);
-    BLAS(function(handle, CUBLAS_OP_N, CUBLAS_OP_N, 16, 8, 24, &alpha, pa.get(), 16, pb.get(), 24, &beta, pc.get(), 16, 2));
+    BLAS(function(handle, CUBLAS_OP_N, CUBLAS_OP_N, 16, 8, 24, &alpha, pa.get(), 16, pb.get(), 24, &beta,
+                  pc.get(), 16, 2));
     show(name, c);
 }
 
@@ -68,24 +70,24 @@ void dot(const char* name, Function function) {
 void gemm_ex() {
     const float alpha = 1.5f, beta = 0.5f;
     const Buffer<__half> a(64 * 48, 1), b(48 * 32, 2), c(64 * 32, 3);
-    BLAS(cublasGemmEx(handle, CUBLAS_OP_T, CUBLAS_OP_N, 64, 32, 48, &alpha, a, CUDA_R_16F, 48, b, CUDA_R_16F, 48, &beta, c,
-                      CUDA_R_16F, 64, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+    BLAS(cublasGemmEx(handle, CUBLAS_OP_T, CUBLAS_OP_N, 64, 32, 48, &alpha, a, CUDA_R_16F, 48, b, CUDA_R_16F,
+                      48, &beta, c, CUDA_R_16F, 64, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
     show("cublasGemmEx", c);
     const Buffer<__nv_bfloat16> x(3 * 16 * 24, 1), y(3 * 24 * 8, 2), z(3 * 16 * 8, 3);
     const float zero = 0;
-    BLAS(cublasGemmStridedBatchedEx(handle, CUBLAS_OP_N, CUBLAS_OP_N, 16, 8, 24, &alpha, x, CUDA_R_16BF, 16, 16 * 24, y,
-                                    CUDA_R_16BF, 24, 24 * 8, &zero, z, CUDA_R_16BF, 16, 16 * 8, 3, CUBLAS_COMPUTE_32F,
-                                    CUBLAS_GEMM_DEFAULT));
+    BLAS(cublasGemmStridedBatchedEx(handle, CUBLAS_OP_N, CUBLAS_OP_N, 16, 8, 24, &alpha, x, CUDA_R_16BF, 16,
+                                    16 * 24, y, CUDA_R_16BF, 24, 24 * 8, &zero, z, CUDA_R_16BF, 16, 16 * 8, 3,
+                                    CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
     show("cublasGemmStridedBatchedEx", z);
     const Pointers<__nv_bfloat16> px(x, 16 * 24, 3), py(y, 24 * 8, 3), pz(z, 16 * 8, 3);
-    BLAS(cublasGemmBatchedEx(handle, CUBLAS_OP_N, CUBLAS_OP_N, 16, 8, 24, &alpha, reinterpret_cast<void**>(px.get()),
-                             CUDA_R_16BF, 16, reinterpret_cast<void**>(py.get()), CUDA_R_16BF, 24, &zero,
-                             reinterpret_cast<void**>(pz.get()), CUDA_R_16BF, 16, 3, CUBLAS_COMPUTE_32F,
-                             CUBLAS_GEMM_DEFAULT));
+    BLAS(cublasGemmBatchedEx(
+        handle, CUBLAS_OP_N, CUBLAS_OP_N, 16, 8, 24, &alpha, reinterpret_cast<void**>(px.get()), CUDA_R_16BF,
+        16, reinterpret_cast<void**>(py.get()), CUDA_R_16BF, 24, &zero, reinterpret_cast<void**>(pz.get()),
+        CUDA_R_16BF, 16, 3, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
     show("cublasGemmBatchedEx", z);
     const Buffer<float> out(64 * 32, 4);
-    BLAS(cublasSgemmEx(handle, CUBLAS_OP_T, CUBLAS_OP_N, 64, 32, 48, &alpha, a, CUDA_R_16F, 48, b, CUDA_R_16F, 48, &beta, out,
-                       CUDA_R_32F, 64));
+    BLAS(cublasSgemmEx(handle, CUBLAS_OP_T, CUBLAS_OP_N, 64, 32, 48, &alpha, a, CUDA_R_16F, 48, b, CUDA_R_16F,
+                       48, &beta, out, CUDA_R_32F, 64));
     show("cublasSgemmEx", out);
 }
 
@@ -108,7 +110,8 @@ void dot_to_host() {
 void device_scalars() {
     const Buffer<float> a(64 * 48, 1), b(48 * 32, 2), c(64 * 32, 3), scalars(2, 5);
     BLAS(cublasSetPointerMode(handle, CUBLAS_POINTER_MODE_DEVICE));
-    BLAS(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 64, 32, 48, scalars, a, 64, b, 48, scalars.get() + 1, c, 64));
+    BLAS(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 64, 32, 48, scalars, a, 64, b, 48, scalars.get() + 1,
+                     c, 64));
     BLAS(cublasSetPointerMode(handle, CUBLAS_POINTER_MODE_HOST));
     show("device scalars", c);
 }
@@ -116,7 +119,8 @@ void device_scalars() {
 void trsm() {
     const Buffer<float> a(16 * 16, 1), b(16 * 8, 2);
     const float alpha = 1;
-    BLAS(cublasStrsm(handle, CUBLAS_SIDE_LEFT, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, CUBLAS_DIAG_UNIT, 16, 8, &alpha, a, 16, b, 16));
+    BLAS(cublasStrsm(handle, CUBLAS_SIDE_LEFT, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, CUBLAS_DIAG_UNIT, 16, 8,
+                     &alpha, a, 16, b, 16));
     CUDA(cudaDeviceSynchronize());
 }
 

@@ -25,7 +25,9 @@ struct Product {
     }
 };
 
-void finish(const Product& product) { std::printf("%016llx\n", static_cast<unsigned long long>(product.c.hash())); }
+void finish(const Product& product) {
+    std::printf("%016llx\n", static_cast<unsigned long long>(product.c.hash()));
+}
 
 void calls(int count) {
     Product product;
@@ -45,8 +47,8 @@ void in_place(int count) {
     CUDA(cudaStreamDestroy(stream));
 }
 
-// Inputs and output are overwritten right behind each call, on its stream: a check on another stream, or one that
-// reads later than its place, sees them.
+// Inputs and output are overwritten right behind each call, on its stream: a check on another stream, or one
+// that reads later than its place, sees them.
 void overwritten(int count) {
     cudaStream_t stream;
     CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
@@ -147,20 +149,21 @@ void reset(int count) {
 void failing_call(int) {
     Product product;
     const float alpha = 1, beta = 0;
-    const auto status =
-        cublasSgemm(product.handle, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &alpha, product.a, 1, product.b, 64, &beta, product.c, 64);
+    const auto status = cublasSgemm(product.handle, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &alpha, product.a,
+                                    1, product.b, 64, &beta, product.c, 64);
     std::printf("status %d\n", static_cast<int>(status));
 }
 
 // As Python extensions come to cuBLAS: by a handle, at run time.
 void looked_up(int count) {
+    Product product;
     void* library = dlopen("libcublas.so.13", RTLD_NOW);
     using Sgemm = decltype(&cublasSgemm_v2);
     const auto sgemm = reinterpret_cast<Sgemm>(dlsym(library, "cublasSgemm_v2"));
-    Product product;
     const float alpha = 1, beta = 0;
     for (int i = 0; i < count; ++i)
-        BLAS(sgemm(product.handle, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &alpha, product.a, 64, product.b, 64, &beta, product.c, 64));
+        BLAS(sgemm(product.handle, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &alpha, product.a, 64, product.b, 64,
+                   &beta, product.c, 64));
     finish(product);
 }
 
@@ -175,29 +178,47 @@ int main(int argc, char** argv) {
     const std::string name = argc > 1 ? argv[1] : "";
     const int count = argc > 2 ? std::atoi(argv[2]) : 1;
     if (name == "nothing") return 3;
-    if (name == "calls") calls(count);
-    else if (name == "in_place") in_place(count);
-    else if (name == "overwritten") overwritten(count);
-    else if (name == "threads") threads(count);
-    else if (name == "graph") graph(count);
-    else if (name == "graph_first") graph_first(count);
-    else if (name == "forked") forked(count);
-    else if (name == "forked_first") forked_first(count);
-    else if (name == "reset") reset(count);
-    else if (name == "failing_call") failing_call(count);
-    else if (name == "looked_up") looked_up(count);
-    else if (name == "no_blas") no_blas(count);
-    else if (name == "exit_at_once") { calls(count); std::fflush(stdout); _exit(7); }
-    else if (name == "killed") {
+    if (name == "calls")
+        calls(count);
+    else if (name == "in_place")
+        in_place(count);
+    else if (name == "overwritten")
+        overwritten(count);
+    else if (name == "threads")
+        threads(count);
+    else if (name == "graph")
+        graph(count);
+    else if (name == "graph_first")
+        graph_first(count);
+    else if (name == "forked")
+        forked(count);
+    else if (name == "forked_first")
+        forked_first(count);
+    else if (name == "reset")
+        reset(count);
+    else if (name == "failing_call")
+        failing_call(count);
+    else if (name == "looked_up")
+        looked_up(count);
+    else if (name == "no_blas")
+        no_blas(count);
+    else if (name == "exit_at_once") {
+        calls(count);
+        std::fflush(stdout);
+        _exit(7);
+    } else if (name == "killed") {
         calls(count);
         std::fflush(stdout);
         sleep(1);
         raise(SIGKILL);
-    } else if (name == "aborted") { calls(count); std::abort(); }
-    else if (name == "exit_in_flight") {
+    } else if (name == "aborted") {
+        calls(count);
+        std::abort();
+    } else if (name == "exit_in_flight") {
         auto* product = new Product;  // nothing waits for the device before the end
         for (int i = 0; i < count; ++i) product->run();
         std::exit(4);
-    } else return 99;
+    } else
+        return 99;
     return name == "calls" ? 0 : 6;
 }
