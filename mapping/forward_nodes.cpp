@@ -8,7 +8,8 @@
 namespace fumi::mapping {
 namespace {
 
-// `check` is key ^ origin: a slot that two threads write at once fits no key and reads as unknown, so no lock is needed.
+// `check` is key ^ origin: a slot that two threads write at once fits no key and reads as unknown, so no lock
+// is needed.
 struct Slot {
     std::atomic<std::uint64_t> check;
     std::atomic<std::uint64_t> origin;
@@ -41,7 +42,8 @@ bool nodes_reserve() noexcept {
     return true;
 }
 
-void nodes_store(std::uint64_t thread, std::uint64_t first, std::uint64_t last, const Origin* origin) noexcept {
+void nodes_store(std::uint64_t thread, std::uint64_t first, std::uint64_t last,
+                 const Origin* origin) noexcept {
     Slot* const table = slots.load(std::memory_order_acquire);
     if (table == nullptr || origin == nullptr) {
         return;

@@ -35,7 +35,8 @@ struct Tables {
     std::mutex mutex;
     std::deque<std::string> texts;  // a deque never moves what it holds
     std::unordered_set<std::string_view> by_text;
-    std::unordered_set<Origin, OriginHash, OriginEqual> origins;  // node-based: its elements stay where they are
+    std::unordered_set<Origin, OriginHash, OriginEqual>
+        origins;  // node-based: its elements stay where they are
 };
 
 // Never destroyed: threads of the program may still run ops while the process exits.

@@ -12,8 +12,8 @@ struct Origin {
     const char* module = "";
 };
 
-// The one copy of `text`. At most `intern_limit` different strings are kept (a program that makes code as it runs would
-// fill memory otherwise): "" from then on, and where memory runs out.
+// The one copy of `text`. At most `intern_limit` different strings are kept (a program that makes code as it
+// runs would fill memory otherwise): "" from then on, and where memory runs out.
 inline constexpr std::size_t intern_limit = 1U << 20U;
 const char* intern(std::string_view text) noexcept;
 

@@ -22,7 +22,7 @@ struct Weak {
 
 struct Named {
     Weak weak;
-    std::string path;      // blocks.0.mlp
+    std::string path;       // blocks.0.mlp
     const char* text = "";  // blocks.0.mlp (MLP)
 };
 
@@ -31,7 +31,8 @@ struct Root {
     std::unordered_map<PyHandle*, Named> modules;
 };
 
-// Guarded by the GIL. Models come and go, so dead ones are dropped, and all of them beyond a number no program has.
+// Guarded by the GIL. Models come and go, so dead ones are dropped, and all of them beyond a number no
+// program has.
 using Roots = std::unordered_map<PyHandle*, std::unique_ptr<Root>>;
 constexpr std::size_t root_limit = 256;
 constexpr int depth_limit = 200;

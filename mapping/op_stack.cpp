@@ -18,7 +18,8 @@ namespace {
 
 thread_local OpStack this_thread_stack;
 
-// The first entry that belongs to the innermost backward node on the stack, or to the program where there is none.
+// The first entry that belongs to the innermost backward node on the stack, or to the program where there is
+// none.
 std::size_t first_of_phase(const OpStack& stack) noexcept {
     std::size_t first = stack.depth;
     while (first > 0 && !stack.entries[first - 1].backward) {
@@ -37,8 +38,8 @@ const char* own_api(const OpStack& stack, std::size_t first) noexcept {
     return nullptr;
 }
 
-// Activation checkpointing runs forward again while a node runs: with autograd on, though the backward has it off; or,
-// where the backward itself is differentiated, from torch's own checkpoint code.
+// Activation checkpointing runs forward again while a node runs: with autograd on, though the backward has it
+// off; or, where the backward itself is differentiated, from torch's own checkpoint code.
 bool recomputes(const OpStack& stack, std::size_t first) noexcept {
     if (first == stack.depth || stack.entries[first].sequence < 0) {
         return false;
@@ -78,8 +79,8 @@ bool is_custom_function(const OpEntry& entry) noexcept {
     return std::strstr(entry.name, "::") == nullptr;
 }
 
-// `entry`, the top of the stack, ends. Where it made autograd nodes and is a torch API, the outermost op of its phase
-// remembers for them where the program stood.
+// `entry`, the top of the stack, ends. Where it made autograd nodes and is a torch API, the outermost op of
+// its phase remembers for them where the program stood.
 void remember_nodes(OpStack& stack) noexcept {
     const OpEntry& entry = stack.entries[stack.depth - 1];
     if (entry.backward || entry.sequence < 0) {
@@ -96,7 +97,8 @@ void remember_nodes(OpStack& stack) noexcept {
     }
     const bool outermost = stack.depth == 1 || stack.entries[stack.depth - 2].backward;
     if (!outermost) {
-        stack.entries[stack.depth - 2].inner_api = api != nullptr ? api : stack.entries[stack.depth - 2].inner_api;
+        stack.entries[stack.depth - 2].inner_api =
+            api != nullptr ? api : stack.entries[stack.depth - 2].inner_api;
         return;
     }
     if (api == nullptr && !is_custom_function(entry)) {
@@ -126,7 +128,9 @@ void on_end(const at::RecordFunction& record, at::ObserverContext*) {
 
 }  // namespace
 
-OpStack& op_stack() noexcept { return this_thread_stack; }
+OpStack& op_stack() noexcept {
+    return this_thread_stack;
+}
 
 Resolved resolve(const OpStack& stack) noexcept {
     Resolved resolved;

@@ -1,4 +1,5 @@
-// The ops that the calling thread is in, kept by RecordFunction callbacks. Fixed depth, no allocation, no lock.
+// The ops that the calling thread is in, kept by RecordFunction callbacks. Fixed depth, no allocation, no
+// lock.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,16 +14,17 @@ namespace fumi::mapping {
 
 struct OpEntry {
     const at::RecordFunction* record;  // identity, and the owner of `name`
-    const char* name;                  // aten::addmm; of a custom autograd.Function its class; of a node AddmmBackward0
-    const char* inner_api;             // of an op inside that has ended and made nodes; nullptr where none
-    std::int64_t sequence;             // FUNCTION: of the next autograd node (-1: no autograd); backward: the node's own
-    std::uint64_t forward_thread;      // backward: the thread that made the node
-    bool backward;                     // an autograd node's run
-    bool grad_mode;                    // backward: is the graph of the backward itself recorded (create_graph)?
+    const char* name;       // aten::addmm; of a custom autograd.Function its class; of a node AddmmBackward0
+    const char* inner_api;  // of an op inside that has ended and made nodes; nullptr where none
+    std::int64_t sequence;  // FUNCTION: of the next autograd node (-1: no autograd); backward: the node's own
+    std::uint64_t forward_thread;  // backward: the thread that made the node
+    bool backward;                 // an autograd node's run
+    bool grad_mode;                // backward: is the graph of the backward itself recorded (create_graph)?
 };
 
 struct OpStack {
-    static constexpr std::size_t capacity = 128;  // deeper ops are counted by nobody: the innermost kept one answers
+    static constexpr std::size_t capacity =
+        128;  // deeper ops are counted by nobody: the innermost kept one answers
     OpEntry entries[capacity];
     std::size_t depth;
 };

@@ -42,7 +42,8 @@ const PythonApi* load_python() noexcept {
 }
 
 PythonLock::PythonLock(const PythonApi* api) noexcept : api_(api) {
-    // A thread without a Python state has no frames to show: autograd's own threads never wait for the GIL here.
+    // A thread without a Python state has no frames to show: autograd's own threads never wait for the GIL
+    // here.
     if (api == nullptr || api->is_initialized() == 0 || api->is_finalizing() != 0 ||
         api->this_thread_state() == nullptr) {
         return;

@@ -60,7 +60,8 @@ struct LocationSeat {
 thread_local Seats<CodeSeat, 512> code_seats;
 thread_local Seats<LocationSeat, 512> location_seats;
 
-// Shared by all threads, since its weak references must be given back under the GIL, which a thread that ends cannot.
+// Shared by all threads, since its weak references must be given back under the GIL, which a thread that ends
+// cannot.
 struct ModuleSeat {
     ModuleChain chain;
     PyHandle* weak_innermost;
@@ -70,7 +71,8 @@ struct ModuleSeat {
 Seats<ModuleSeat, 1024> module_seats;
 std::atomic_flag module_seats_taken;
 
-// Never waited for: who finds the table taken (for ever, in the child of a fork at a bad moment) goes without.
+// Never waited for: who finds the table taken (for ever, in the child of a fork at a bad moment) goes
+// without.
 class ModuleSeatsLock {
   public:
     ModuleSeatsLock() noexcept : held_(!module_seats_taken.test_and_set(std::memory_order_acquire)) {}
@@ -134,8 +136,8 @@ bool cached_where(const PythonApi* api, Origin* origin) noexcept {
     ModuleChain chain;
     const char* location = nullptr;
     while (cursor.next(&frame)) {
-        const CodeSeat* seat =
-            code_seats.find(mix(0, frame.code), [&](const CodeSeat& entry) { return entry.code == frame.code; });
+        const CodeSeat* seat = code_seats.find(
+            mix(0, frame.code), [&](const CodeSeat& entry) { return entry.code == frame.code; });
         if (seat == nullptr) {
             return false;
         }

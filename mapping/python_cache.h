@@ -1,4 +1,5 @@
-// What the last looks at Python's frames have found, so that most looks need neither the GIL nor a single new object.
+// What the last looks at Python's frames have found, so that most looks need neither the GIL nor a single new
+// object.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -17,8 +18,8 @@ struct ModuleChain {
     void add(PyHandle* module) noexcept;
 };
 
-// Fills location and module of *origin from what is cached for exactly these frames; false where anything is missing.
-// For ops that do not run inside backward. Takes no lock that anybody waits for.
+// Fills location and module of *origin from what is cached for exactly these frames; false where anything is
+// missing. For ops that do not run inside backward. Takes no lock that anybody waits for.
 bool cached_where(const PythonApi* api, Origin* origin) noexcept;
 
 // What a walk under the GIL has found, kept for cached_where. Only for code that is kept (Code::kept).
@@ -26,8 +27,8 @@ void cache_code(PyHandle* code, CodeKind kind) noexcept;
 void cache_location(PyHandle* code, const void* instruction, const char* location) noexcept;
 void cache_module(const PythonApi& api, const ModuleChain& chain, const char* text) noexcept;
 
-// A walk under the GIL has seen the frames through the public API: from now on the raw frames are trusted if they said
-// the same, and never again once they did not.
+// A walk under the GIL has seen the frames through the public API: from now on the raw frames are trusted if
+// they said the same, and never again once they did not.
 void trust_raw_frames(bool same) noexcept;
 
 }  // namespace fumi::mapping

@@ -54,8 +54,9 @@ std::string string_attribute(PyHandle* object, const char* name) {
 
 // Code that torch or Python wrote as it ran: no engineer wrote a line of it.
 bool is_generated(std::string_view file) noexcept {
-    return starts_with(file, "<eval_with_key>") || starts_with(file, "<frozen") || starts_with(file, "<torch") ||
-           starts_with(file, "<__array_function__") || file.find("/torchinductor_") != std::string_view::npos;
+    return starts_with(file, "<eval_with_key>") || starts_with(file, "<frozen") ||
+           starts_with(file, "<torch") || starts_with(file, "<__array_function__") ||
+           file.find("/torchinductor_") != std::string_view::npos;
 }
 
 CodeKind torch_kind(std::string_view inside, std::string_view function) noexcept {
@@ -82,7 +83,8 @@ Code read_code(PyHandle* object) {
     const std::string file = string_attribute(object, "co_filename");
     const std::string& torch = directories().torch;
     if (starts_with(file, torch)) {
-        code.kind = torch_kind(std::string_view(file).substr(torch.size()), string_attribute(object, "co_name"));
+        code.kind =
+            torch_kind(std::string_view(file).substr(torch.size()), string_attribute(object, "co_name"));
     } else if (is_generated(file)) {
         code.kind = CodeKind::torch;
     } else {
@@ -93,7 +95,8 @@ Code read_code(PyHandle* object) {
 
 std::string directory_of_torch() {
     Dl_info info{};
-    if (dladdr(reinterpret_cast<void*>(&at::sequence_number::peek), &info) == 0 || info.dli_fname == nullptr) {
+    if (dladdr(reinterpret_cast<void*>(&at::sequence_number::peek), &info) == 0 ||
+        info.dli_fname == nullptr) {
         return "/torch/";
     }
     std::string path = info.dli_fname;

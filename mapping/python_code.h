@@ -1,4 +1,5 @@
-// What the code of a Python frame is: the program's, or which part of torch. The GIL must be held for all of it.
+// What the code of a Python frame is: the program's, or which part of torch. The GIL must be held for all of
+// it.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -18,8 +19,8 @@ enum class CodeKind : std::uint8_t {
 
 struct Code {
     CodeKind kind = CodeKind::program;
-    bool kept = false;                               // its code object is kept alive: the address means this for ever
-    std::string file;                                // program: absolute where that could be told
+    bool kept = false;  // its code object is kept alive: the address means this for ever
+    std::string file;   // program: absolute where that could be told
     std::unordered_map<int, const char*> locations;  // by instruction, or by line before Python 3.11
 };
 

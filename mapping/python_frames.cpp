@@ -31,7 +31,8 @@ const char* read(const char* base, std::size_t offset) noexcept {
 // 311, 312, or 0 where the layout is not known.
 int layout() noexcept {
     static const int version = [] {
-        const auto* number = static_cast<const unsigned long*>(dlsym(RTLD_DEFAULT, "Py_Version"));  // since 3.11
+        const auto* number =
+            static_cast<const unsigned long*>(dlsym(RTLD_DEFAULT, "Py_Version"));  // since 3.11
         // _Py_RefTotal and trace-refs builds put more in front of every object.
         if (number == nullptr || dlsym(RTLD_DEFAULT, "_Py_AddToAllObjects") != nullptr) {
             return 0;
@@ -42,7 +43,9 @@ int layout() noexcept {
     return version;
 }
 
-PyHandle* handle(const char* value) noexcept { return const_cast<char*>(value); }
+PyHandle* handle(const char* value) noexcept {
+    return const_cast<char*>(value);
+}
 
 }  // namespace
 

@@ -1,8 +1,10 @@
-// The calling thread's Python frames read where CPython keeps them, without the GIL and without making frame objects.
+// The calling thread's Python frames read where CPython keeps them, without the GIL and without making frame
+// objects.
 //
-// Safe without the GIL, because a thread's frames change only while that thread runs Python, and here it runs C++: code
-// objects and arguments of running frames are held by the frames. Only for the CPython versions whose layout stands in
-// python_frames.cpp (3.11, 3.12; Include/internal/pycore_frame.h); others are walked through the public API alone.
+// Safe without the GIL, because a thread's frames change only while that thread runs Python, and here it runs
+// C++: code objects and arguments of running frames are held by the frames. Only for the CPython versions
+// whose layout stands in python_frames.cpp (3.11, 3.12; Include/internal/pycore_frame.h); others are walked
+// through the public API alone.
 #pragma once
 #include <cstdint>
 
@@ -28,8 +30,9 @@ class FrameCursor {
     bool v312_ = false;
 };
 
-// Whether `weak` (a weak reference) leads to `object`, read without the GIL. `object` must be alive and `weak` must be
-// held: a weak reference that has ever led to an object that died was cleared before its memory was used again.
+// Whether `weak` (a weak reference) leads to `object`, read without the GIL. `object` must be alive and
+// `weak` must be held: a weak reference that has ever led to an object that died was cleared before its
+// memory was used again.
 bool weak_leads_to(const PyHandle* weak, const PyHandle* object) noexcept;
 
 }  // namespace fumi::mapping

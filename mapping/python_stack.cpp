@@ -23,8 +23,8 @@ PyHandle* self_of(PyHandle* frame) noexcept {
     if (python->frame_var != nullptr) {
         self = python->frame_var(frame, "self");
     } else {
-        PyHandle* const locals =
-            python->frame_locals != nullptr ? python->frame_locals(frame) : python->get_attr(frame, "f_locals");
+        PyHandle* const locals = python->frame_locals != nullptr ? python->frame_locals(frame)
+                                                                 : python->get_attr(frame, "f_locals");
         if (locals != nullptr) {
             self = python->mapping_get(locals, "self");
             python->decref(locals);
@@ -36,8 +36,8 @@ PyHandle* self_of(PyHandle* frame) noexcept {
     return self;
 }
 
-// One look at the thread's frames through Python's own API, from the innermost outwards, under the GIL. Fills the cache
-// as it goes, and sees whether the raw frames that the cache is asked by tell the same.
+// One look at the thread's frames through Python's own API, from the innermost outwards, under the GIL. Fills
+// the cache as it goes, and sees whether the raw frames that the cache is asked by tell the same.
 class Walk {
   public:
     explicit Walk(bool in_backward) noexcept : in_backward_(in_backward), raw_(python) {}

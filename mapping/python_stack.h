@@ -1,4 +1,5 @@
-// Where the calling thread's Python code stands: the line outside torch, and the nn.Module whose forward runs.
+// Where the calling thread's Python code stands: the line outside torch, and the nn.Module whose forward
+// runs.
 #pragma once
 #include "mapping/intern.h"
 
@@ -8,7 +9,8 @@ namespace fumi::mapping {
 void python_start() noexcept;
 
 // Fills location and module of *origin; leaves them "" in programs and on threads without Python.
-// in_backward: the op runs inside an autograd node, so what lies beyond the call of backward() tells no module.
+// in_backward: the op runs inside an autograd node, so what lies beyond the call of backward() tells no
+// module.
 void python_where(Origin* origin, bool in_backward) noexcept;
 
 // True where torch's checkpointing is at work between the op and the call of backward().

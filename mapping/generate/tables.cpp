@@ -13,7 +13,7 @@
 namespace {
 
 struct Tables {
-    std::map<std::string, std::string> op_to_api;         // aten::addmm -> torch.addmm
+    std::map<std::string, std::string> op_to_api;          // aten::addmm -> torch.addmm
     std::map<std::string, std::string> name_to_canonical;  // torch.Tensor.addmm -> torch.addmm, and itself
 };
 
@@ -80,7 +80,7 @@ void write(const std::string& path, const std::string& text) {
 std::string rows(const std::map<std::string, std::string>& map) {
     std::string text;
     for (const auto& [key, value] : map) {
-        text += "    {\"" + key + "\", \"" + value + "\"},\n";
+        text.append("    {\"").append(key).append("\", \"").append(value).append("\"},\n");
     }
     return text;
 }

@@ -11,7 +11,9 @@
 namespace fumi::mapping {
 namespace {
 
-const Origin* origin_at(const char* location) { return intern(Origin{"torch.mm", intern(location), ""}); }
+const Origin* origin_at(const char* location) {
+    return intern(Origin{"torch.mm", intern(location), ""});
+}
 
 TEST(ForwardNodes, AreFoundUnderTheirThreadAndNumber) {
     ASSERT_TRUE(nodes_reserve());

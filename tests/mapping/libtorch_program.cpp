@@ -33,7 +33,9 @@ void expect(bool holds, const char* what) {
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(aten, CPU, library) { library.impl("mm", mm); }
+TORCH_LIBRARY_IMPL(aten, CPU, library) {
+    library.impl("mm", mm);
+}
 
 int main(int argc, char** argv) {
     void* handle = argc == 2 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : nullptr;
@@ -44,8 +46,10 @@ int main(int argc, char** argv) {
     const auto start = reinterpret_cast<fumi_torch_start_t>(dlsym(handle, "fumi_torch_start"));
     ask = reinterpret_cast<fumi_torch_origin_t>(dlsym(handle, "fumi_torch_origin"));
     const char* error = nullptr;
-    expect(start(FUMI_ORIGIN_ABI + 1, nullptr, &error) == -1 && error != nullptr, "a wrong ABI is refused in words");
-    expect(start(FUMI_ORIGIN_ABI, "/tables", &error) == -1 && error != nullptr, "a table is refused in words");
+    expect(start(FUMI_ORIGIN_ABI + 1, nullptr, &error) == -1 && error != nullptr,
+           "a wrong ABI is refused in words");
+    expect(start(FUMI_ORIGIN_ABI, "/tables", &error) == -1 && error != nullptr,
+           "a table is refused in words");
     expect(start(FUMI_ORIGIN_ABI, nullptr, &error) == 0 && error == nullptr, "it starts");
     expect(start(FUMI_ORIGIN_ABI, nullptr, &error) == 0, "it starts twice");
     FumiOrigin idle{"x", "x", "x", "x", 9};
@@ -58,14 +62,15 @@ int main(int argc, char** argv) {
     at::linear(x, weight).sum().backward();
     expect(answers.size() == 2, "one product forward and one backward, seen once each");
     for (const FumiOrigin& origin : answers) {
-        std::printf("api %s op %s location '%s' module '%s' phase %d\n", origin.api, origin.op, origin.location,
-                    origin.module, static_cast<int>(origin.phase));
+        std::printf("api %s op %s location '%s' module '%s' phase %d\n", origin.api, origin.op,
+                    origin.location, origin.module, static_cast<int>(origin.phase));
         expect(std::strcmp(origin.api, "torch.nn.functional.linear") == 0, "api is linear");
         expect(std::strcmp(origin.op, "aten::mm") == 0, "op is mm");
         expect(*origin.location == '\0' && *origin.module == '\0', "no Python, no location");
     }
     if (answers.size() == 2) {
-        expect(answers[0].phase == FUMI_PHASE_FORWARD && answers[1].phase == FUMI_PHASE_BACKWARD, "the phases");
+        expect(answers[0].phase == FUMI_PHASE_FORWARD && answers[1].phase == FUMI_PHASE_BACKWARD,
+               "the phases");
     }
     return failures == 0 ? 0 : 1;
 }

@@ -1,5 +1,6 @@
-// Stands where a math library stands: CPU kernels of the product ops that first ask libfumi_torch.so who calls, as
-// libfumi_cupti.so does before a library call, and then compute as torch does. Python reads the answers by ctypes.
+// Stands where a math library stands: CPU kernels of the product ops that first ask libfumi_torch.so who
+// calls, as libfumi_cupti.so does before a library call, and then compute as torch does. Python reads the
+// answers by ctypes.
 #include <ATen/CPUFunctions.h>
 #include <torch/library.h>
 
