@@ -150,6 +150,15 @@ TEST_F(CliRun, SomebodysOtherFileIsNeverReplaced) {
     EXPECT_TRUE(has(result.err, "is not a FuMi session; it is left alone")) << result.err;
 }
 
+TEST_F(CliRun, TheCommandOfAVirtualEnvironmentFindsItsLibraries) {
+    const Result result =
+        run("mkdir -p venv/bin venv/lib/python3.12/site-packages/fumi && cp \"$FUMI\" venv/bin/ && "
+            "mv lib venv/lib/python3.12/site-packages/fumi/ && unset FUMI_LIB_DIR && "
+            "venv/bin/fumi run --device soft -- sh -c 'echo $CUDA_INJECTION64_PATH'");
+    EXPECT_EQ(result.out, scratch.path() + "/venv/lib/python3.12/site-packages/fumi/lib/libfumi_cupti.so\n")
+        << result.err;
+}
+
 TEST_F(CliRun, AnIncompleteInstallationStopsBeforeTheProgram) {
     // The build's own lib directory may hold the libraries: a copy of the command elsewhere has none beside
     // it.

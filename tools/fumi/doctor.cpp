@@ -117,7 +117,8 @@ nlohmann::json ask_python(const std::string& python) {
 std::string choose_python(const std::vector<std::string>& command) {
     if (!command.empty() && fs::path(command[0]).filename().string().starts_with("python"))
         return find_program(command[0]);
-    for (const char* name : {"python", "python3"})
+    const std::string beside = (fs::path(executable_path()).parent_path() / "python").string();
+    for (const std::string& name : {beside, std::string("python"), std::string("python3")})
         if (const std::string python = find_program(name); !python.empty()) return python;
     return {};
 }
