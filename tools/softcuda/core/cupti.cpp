@@ -133,8 +133,8 @@ CUptiResult cuptiSubscribe_v2(CUpti_SubscriberHandle* handle, CUpti_CallbackFunc
     }
     delete who;
     if (params != nullptr && params->oldSubscriberName != nullptr && params->oldSubscriberSize > 0) {
-        std::snprintf(params->oldSubscriberName, params->oldSubscriberSize, "CUPTI for %s",
-                      other != nullptr ? other : "another subscriber");
+        (void)std::snprintf(params->oldSubscriberName, params->oldSubscriberSize, "CUPTI for %s",
+                            other != nullptr ? other : "another subscriber");
     }
     return CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED;
 }

@@ -1,4 +1,5 @@
-// What the parts of the software CUDA device (core, blas, torch redirect) offer one another. Knows nothing of FuMi.
+// What the parts of the software CUDA device (core, blas, torch redirect) offer one another. Knows nothing of
+// FuMi.
 #pragma once
 #include <cuda_runtime_api.h>
 

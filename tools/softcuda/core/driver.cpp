@@ -83,7 +83,7 @@ CUresult cuDeviceGet(CUdevice* device, int ordinal) {
 
 CUresult cuDeviceGetName(char* name, int length, CUdevice device) {
     if (name == nullptr || length <= 0) return CUDA_ERROR_INVALID_VALUE;
-    std::snprintf(name, static_cast<size_t>(length), "%s", device_properties().name);
+    (void)std::snprintf(name, static_cast<size_t>(length), "%s", device_properties().name);
     return device == 0 ? entered() : CUDA_ERROR_INVALID_DEVICE;
 }
 

@@ -114,7 +114,7 @@ struct Engine {
     std::mt19937_64 random;  // adversarial choices
 };
 
-Engine& engine() noexcept;  // never destroyed: workers outlive main
+Engine& engine();  // never destroyed: workers outlive main
 using Lock = std::unique_lock<std::mutex>;
 
 // The stream behind a handle (0, cudaStreamLegacy, cudaStreamPerThread or a created one); null for a bad

@@ -184,13 +184,13 @@ cudaError_t cudaGraphDebugDotPrint(cudaGraph_t handle, const char* path, unsigne
         if (graph == nullptr || path == nullptr) return cudaErrorInvalidValue;
         std::FILE* file = std::fopen(path, "we");
         if (file == nullptr) return cudaErrorOperatingSystem;
-        std::fprintf(file, "digraph dot {\n");
+        (void)std::fprintf(file, "digraph dot {\n");
         for (const auto& node : graph->nodes) {
-            std::fprintf(file, "  n%zu [label=\"%s\"];\n", node->index, node->what.c_str());
+            (void)std::fprintf(file, "  n%zu [label=\"%s\"];\n", node->index, node->what.c_str());
             for (const Node* need : node->needs)
                 std::fprintf(file, "  n%zu -> n%zu;\n", need->index, node->index);
         }
-        std::fprintf(file, "}\n");
+        (void)std::fprintf(file, "}\n");
         return std::fclose(file) == 0 ? cudaSuccess : cudaErrorOperatingSystem;
     });
 }

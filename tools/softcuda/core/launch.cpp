@@ -78,7 +78,9 @@ cudaError_t launch_as(ApiCall call, cudaStream_t handle, const char* name, const
 
 cudaError_t launch_stub(const void* stub, const Geometry& geometry, void* const* arguments,
                         cudaStream_t stream, bool extended) {
-    const std::string name = name_of_stub(stub);
+    // A handle from cuLibraryGetKernel does where a stub is asked for.
+    const Kernel* by_handle = kernel_of_handle(stub);
+    const std::string name = by_handle == nullptr ? name_of_stub(stub) : by_handle->name;
     if (const Kernel* kernel = find_kernel(name))
         return launch_kernel(*kernel, geometry, arguments, stream, extended);
     return refuse_launch(name);
@@ -118,12 +120,7 @@ extern "C" {
 
 cudaError_t cudaLaunchKernel(const void* stub, dim3 grid, dim3 block, void** arguments, size_t shared,
                              cudaStream_t stream) {
-    return entry([&] {
-        if (const Kernel* kernel = kernel_of_handle(stub)) {
-            return launch_kernel(*kernel, {grid, block, shared}, arguments, stream, false);
-        }
-        return launch_stub(stub, {grid, block, shared}, arguments, stream, false);
-    });
+    return entry([&] { return launch_stub(stub, {grid, block, shared}, arguments, stream, false); });
 }
 
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* stub, void** arguments) {

@@ -30,7 +30,7 @@ struct FirstUse {
     std::condition_variable finished;
     std::thread::id thread;
 };
-FirstUse& first_use() noexcept {
+FirstUse& first_use() {
     static auto* first = new FirstUse;
     return *first;
 }

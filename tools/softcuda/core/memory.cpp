@@ -33,7 +33,7 @@ struct Memory {
     std::map<std::uintptr_t, bool> owned;
 };
 
-Memory& memory() noexcept {
+Memory& memory() {
     static auto* memory = new Memory;  // never destroyed: workers outlive main
     return *memory;
 }
@@ -70,14 +70,14 @@ bool reserve_device_memory() noexcept {
     Memory& all = memory();
     const int file = memfd_create("softcuda", MFD_CLOEXEC);
     if (file < 0 || ftruncate(file, static_cast<off_t>(reserved)) != 0) {
-        std::fprintf(stderr, "softcuda: no device memory: %s\n", std::strerror(errno));
+        (void)std::fprintf(stderr, "softcuda: no device memory: %s\n", std::strerror(errno));
         return false;
     }
     void* seen = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     void* inner = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
     if (seen == MAP_FAILED || inner == MAP_FAILED) {
-        std::fprintf(stderr, "softcuda: %zu GiB of address space for the device cannot be had: %s\n",
-                     reserved >> 30, std::strerror(errno));
+        (void)std::fprintf(stderr, "softcuda: %zu GiB of address space for the device cannot be had: %s\n",
+                           reserved >> 30, std::strerror(errno));
         return false;
     }
     // A core file must not hold the device's memory, nor a forked child pay for its page tables.

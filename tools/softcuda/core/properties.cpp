@@ -10,7 +10,7 @@ namespace softcuda {
 
 cudaDeviceProp device_properties() noexcept {
     cudaDeviceProp all{};
-    std::snprintf(all.name, sizeof all.name, "Software CUDA device");
+    (void)std::snprintf(all.name, sizeof all.name, "Software CUDA device");
     std::memcpy(all.uuid.bytes, "softcuda-device0", sizeof all.uuid.bytes);
     all.totalGlobalMem = total_memory;
     all.sharedMemPerBlock = 48 * 1024;

@@ -29,7 +29,7 @@ struct Registry {
     std::unordered_set<const void*> handles;
 };
 
-Registry& registry() noexcept {
+Registry& registry() {
     static auto* all = new Registry;  // filled by other libraries' constructors, read until the end
     return *all;
 }

@@ -74,7 +74,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
     return entry([&] {
         if (id == nullptr || length < 13) return cudaErrorInvalidValue;
-        std::snprintf(id, static_cast<size_t>(length), "0000:00:00.0");
+        (void)std::snprintf(id, static_cast<size_t>(length), "0000:00:00.0");
         return on_device(device);
     });
 }

@@ -25,7 +25,7 @@ cudaError_t check_for_host(Engine& all, const Event& event) {
 // A stream that waits for an event of a capture joins that capture.
 cudaError_t join_capture(Engine& all, Stream* stream, const Event& event) {
     const auto found = all.captures.find(event.capture);
-    if (found == all.captures.end()) return cudaErrorStreamCaptureIsolation;
+    if (found == all.captures.end()) return cudaErrorCapturedEvent;
     Capture* capture = found->second.get();
     if (capture->invalid) return cudaErrorStreamCaptureInvalidated;
     if (stream->legacy) {

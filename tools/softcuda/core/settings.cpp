@@ -22,9 +22,9 @@ bool is_second(const char* name, std::string_view first, std::string_view second
     const std::string_view value = variable(name);
     if (value == second) return true;
     if (!value.empty() && value != first) {
-        std::fprintf(stderr, "softcuda: %s=%s is not known (%s, %s); taking %s\n", name,
-                     std::string(value).c_str(), std::string(first).c_str(), std::string(second).c_str(),
-                     std::string(first).c_str());
+        (void)std::fprintf(stderr, "softcuda: %s=%s is not known (%s, %s); taking %s\n", name,
+                           std::string(value).c_str(), std::string(first).c_str(),
+                           std::string(second).c_str(), std::string(first).c_str());
     }
     return false;
 }
@@ -41,9 +41,9 @@ Settings read_settings() {
         if (capability >= 50 && capability <= 129) {
             settings.capability = capability;
         } else {
-            std::fprintf(stderr,
-                         "softcuda: SOFTCUDA_CAPABILITY=%s is no compute capability (as 90); taking 90\n",
-                         std::string(value).c_str());
+            (void)std::fprintf(
+                stderr, "softcuda: SOFTCUDA_CAPABILITY=%s is no compute capability (as 90); taking 90\n",
+                std::string(value).c_str());
         }
     }
     return settings;
@@ -73,9 +73,9 @@ void warn_once(const char* key, const char* format, ...) noexcept {
     char line[1024];
     va_list arguments;
     va_start(arguments, format);
-    std::vsnprintf(line, sizeof line, format, arguments);
+    (void)std::vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    std::fprintf(stderr, "softcuda: %s\n", line);
+    (void)std::fprintf(stderr, "softcuda: %s\n", line);
 }
 
 void report_missing(const char* library, const char* entry) noexcept {

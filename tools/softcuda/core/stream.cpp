@@ -1,3 +1,5 @@
+#include <csignal>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -46,10 +48,10 @@ void execute(Lock& lock, Engine& all, Item& item) {
     try {
         run();
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "softcuda: %s failed: %s\n", item.what.c_str(), error.what());
+        (void)std::fprintf(stderr, "softcuda: %s failed: %s\n", item.what.c_str(), error.what());
         set_sticky(cudaErrorLaunchFailure);
     } catch (...) {
-        std::fprintf(stderr, "softcuda: %s failed\n", item.what.c_str());
+        (void)std::fprintf(stderr, "softcuda: %s failed\n", item.what.c_str());
         set_sticky(cudaErrorLaunchFailure);
     }
     run = nullptr;  // what it owns is gone before anybody is told that it is done
@@ -92,13 +94,19 @@ void add_legacy_waits(const Engine& all, const Stream& stream, std::vector<Ticke
 
 void start_worker(Stream* stream) {
     if (stream->has_worker) return;
+    // The program's signals are for its own threads.
+    sigset_t all_signals;
+    sigset_t before;
+    sigfillset(&all_signals);
+    pthread_sigmask(SIG_SETMASK, &all_signals, &before);
     std::thread(work, stream).detach();
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     stream->has_worker = true;
 }
 
 }  // namespace
 
-Engine& engine() noexcept {
+Engine& engine() {
     static auto* all = [] {
         auto* made = new Engine;
         made->legacy = new Stream;
