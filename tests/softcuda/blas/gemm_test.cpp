@@ -1,5 +1,6 @@
 // Every matrix product of cuBLAS against the naive one, in every layout. Built twice: ieee and tensor-core
 // numerics.
+#include <cblas.h>
 #include <gtest/gtest.h>
 
 #include "tests/softcuda/blas/device_array.h"
@@ -387,6 +388,16 @@ TEST(Gemm, UnsupportedCombinations) {
     EXPECT_EQ(call(CUDA_R_32F, CUDA_R_32F, CUDA_R_32F, CUBLAS_COMPUTE_64F), CUBLAS_STATUS_NOT_SUPPORTED);
     EXPECT_EQ(call(CUDA_R_8F_E4M3, CUDA_R_8F_E4M3, CUDA_R_32F, CUBLAS_COMPUTE_32F),
               CUBLAS_STATUS_NOT_SUPPORTED);
+}
+
+// A processor too new for OpenBLAS to know would get kernels of 2004.
+TEST(OpenBlas, UsesTheVectorUnitsThatAreThere) {
+    const std::string core = openblas_get_corename();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        EXPECT_NE(core, "Prescott");
+        EXPECT_NE(core, "Katmai");
+    }
+    EXPECT_EQ(getenv("OPENBLAS_CORETYPE"), nullptr);
 }
 
 TEST(Handle, KeepsItsSettings) {

@@ -73,7 +73,6 @@ cublasStatus_t mixed(const char* function, cublasHandle_t handle, Ops ops, Size 
 }  // namespace softcuda::blas
 
 using softcuda::blas::mixed;
-using softcuda::blas::Stored;
 using softcuda::blas::typed;
 
 #define SOFTCUDA_GEMM(name, T, I)                                                                            \
