@@ -61,6 +61,23 @@ std::uint8_t encode_fp8(double value, int exponent_bits, int mantissa_bits) {
     return static_cast<std::uint8_t>(best);
 }
 
+std::uint16_t encode_fp16(double value) {
+    const unsigned sign = std::signbit(value) ? 0x8000U : 0U;
+    const double size = std::fabs(value);
+    unsigned raw = 0;
+    if (std::isnan(value)) {
+        raw = 0x7e00;
+    } else if (size >= 65520) {
+        raw = 0x7c00;
+    } else if (size > 0) {
+        const int exponent = std::max(std::ilogb(size), -14);
+        // A mantissa that rounds up to 2048 carries into the exponent by itself.
+        raw = static_cast<unsigned>((exponent + 14) * 1024 +
+                                    static_cast<int>(std::nearbyint(std::ldexp(size, 10 - exponent))));
+    }
+    return static_cast<std::uint16_t>(sign | raw);
+}
+
 template <class T>
 void put(void* at, T value) {
     std::memcpy(at, &value, sizeof value);
@@ -100,7 +117,7 @@ double decode(DataType type, const void* at) {
         case DataType::f64:
             return get<double>(at);
         case DataType::f16:
-            return static_cast<double>(get<_Float16>(at));
+            return decode_small(get<std::uint16_t>(at), 5, 10);
         case DataType::bf16:
             return get<float>(std::vector<std::uint16_t>{0, get<std::uint16_t>(at)}.data());
         case DataType::e4m3:
@@ -135,7 +152,7 @@ void encode(DataType type, double value, void* at) {
         case DataType::f64:
             return put(at, value);
         case DataType::f16:
-            return put(at, static_cast<_Float16>(value));
+            return put(at, encode_fp16(value));
         case DataType::bf16: {
             std::uint32_t raw =
                 get<std::uint32_t>(std::vector<float>{static_cast<float>(round_to(value, 8))}.data());
