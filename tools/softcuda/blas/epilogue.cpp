@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "tools/softcuda/blas/pack.h"
 
@@ -50,14 +49,17 @@ class Finisher {
           c_(batch_entry(gemm.c, index)),
           d_(batch_entry(gemm.d, index)),
           alpha_(gemm.m),
+          beta_(gemm.m),
           bias_(gemm.m),
           column_(gemm.m),
           gradient_(gemm.m) {
         const float scale = gemm.scale_a.vector ? 1.0f : read_scale(gemm.scale_a.data);
         const float* rows = gemm.scale_a.vector ? view(gemm.scale_a.data) : nullptr;
         has_beta_ = !is_zero(gemm.beta);
+        const T scale_c = widened<T>(read_scale(gemm.scale_c));
         for (std::int64_t i = 0; i < gemm.m; ++i) {
             alpha_[i] = scalar_value<T>(gemm.alpha, i, index) * widened<T>(rows != nullptr ? rows[i] : scale);
+            beta_[i] = scalar_value<T>(gemm.beta, i, index) * scale_c;
             bias_[i] = gemm.epilogue.bias == nullptr || i == dropped_bias_row
                            ? T{}
                            : value_at<T>(view(gemm.epilogue.bias), gemm.epilogue.bias_type,
@@ -91,12 +93,10 @@ class Finisher {
     }
 
     void add_c(std::int64_t j) noexcept {
-        const T scale = widened<T>(read_scale(gemm_.scale_c));
         visit_type(gemm_.c.type, [&](auto tag) {
             const auto* c = reinterpret_cast<const decltype(tag)*>(c_) + j * gemm_.c.col_stride;
             for (std::int64_t i = 0; i < gemm_.m; ++i)
-                column_[i] +=
-                    scalar_value<T>(gemm_.beta, i, index_) * scale * widened<T>(c[i * gemm_.c.row_stride]);
+                column_[i] += beta_[i] * widened<T>(c[i * gemm_.c.row_stride]);
         });
     }
 
@@ -185,7 +185,7 @@ class Finisher {
     std::int64_t index_;
     char *c_, *d_;
     bool has_beta_ = false;
-    Buffer<T> alpha_, bias_, column_, gradient_;
+    Buffer<T> alpha_, beta_, bias_, column_, gradient_;
     float amax_ = 0, aux_amax_ = 0;
 };
 
