@@ -28,7 +28,14 @@ endforeach()
 add_library(fumi_sqlite INTERFACE)
 target_link_libraries(fumi_sqlite INTERFACE ${FUMI_ARCHIVE_sqlite3} Threads::Threads ${CMAKE_DL_LIBS} m)
 add_library(fumi_yaml INTERFACE)
-target_link_libraries(fumi_yaml INTERFACE ${FUMI_ARCHIVE_yaml-cpp})
+# The archive is not position-independent code and goes into a shared library only with a static libstdc++, which
+# sanitizer builds cannot have.
+if(FUMI_SANITIZE)
+  find_library(FUMI_SHARED_YAML libyaml-cpp.so REQUIRED)
+  target_link_libraries(fumi_yaml INTERFACE ${FUMI_SHARED_YAML})
+else()
+  target_link_libraries(fumi_yaml INTERFACE ${FUMI_ARCHIVE_yaml-cpp})
+endif()
 add_library(fumi_fmt INTERFACE)
 target_compile_definitions(fumi_fmt INTERFACE FMT_HEADER_ONLY SPDLOG_FMT_EXTERNAL)
 
