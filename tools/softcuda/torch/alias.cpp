@@ -14,8 +14,8 @@
 namespace softcuda::torch_device {
 namespace {
 
-at::Tensor strided(c10::Storage storage, c10::DispatchKey backend, caffe2::TypeMeta dtype, at::IntArrayRef sizes,
-                   at::IntArrayRef strides, int64_t offset) {
+at::Tensor strided(c10::Storage storage, c10::DispatchKey backend, caffe2::TypeMeta dtype,
+                   at::IntArrayRef sizes, at::IntArrayRef strides, int64_t offset) {
     auto impl = c10::make_intrusive<c10::TensorImpl>(std::move(storage), c10::DispatchKeySet(backend), dtype);
     impl->set_sizes_and_strides(sizes, strides, offset);
     return at::Tensor(std::move(impl));
@@ -28,7 +28,8 @@ void set_bits(const at::Tensor& tensor, bool conj, bool neg) {
 
 at::Tensor copy_of(const at::Tensor& tensor) {
     at::Tensor copy(at::detail::empty_strided_cpu(tensor.sizes(), tensor.strides(), tensor.scalar_type()));
-    if (tensor.numel() != 0) std::memcpy(copy.mutable_data_ptr(), tensor.const_data_ptr(), span_bytes(tensor));
+    if (tensor.numel() != 0)
+        std::memcpy(copy.mutable_data_ptr(), tensor.const_data_ptr(), span_bytes(tensor));
     set_bits(copy, tensor.is_conj(), tensor.is_neg());
     copy.unsafeGetTensorImpl()->set_wrapped_number(tensor.unsafeGetTensorImpl()->is_wrapped_number());
     return copy;
@@ -53,19 +54,21 @@ c10::Storage AliasMap::storage_for(const c10::Storage& storage) {
         data = allocator->allocate(bytes);
         if (bytes != 0) std::memset(data.get(), 0, bytes);
     }
-    // Resizable with an allocator of its own: a result that outgrows its out= argument moves to host memory, which is noticed
-    // when the call is over.
-    c10::Storage alias(c10::make_intrusive<c10::StorageImpl>(c10::StorageImpl::use_byte_size_t(), c10::SymInt(bytes),
-                                                             std::move(data), allocator, /*resizable=*/true));
+    // Resizable with an allocator of its own: a result that outgrows its out= argument moves to host memory,
+    // which is noticed when the call is over.
+    c10::Storage alias(c10::make_intrusive<c10::StorageImpl>(c10::StorageImpl::use_byte_size_t(),
+                                                             c10::SymInt(bytes), std::move(data), allocator,
+                                                             /*resizable=*/true));
     storages_.emplace_back(storage.unsafeGetStorageImpl(), alias);
     return alias;
 }
 
 at::Tensor AliasMap::dense_counterpart(const at::Tensor& tensor) {
-    at::Tensor alias = strided(storage_for(tensor.storage()), c10::DispatchKey::CPU, tensor.dtype(), tensor.sizes(),
-                               tensor.strides(), tensor.storage_offset());
+    at::Tensor alias = strided(storage_for(tensor.storage()), c10::DispatchKey::CPU, tensor.dtype(),
+                               tensor.sizes(), tensor.strides(), tensor.storage_offset());
     set_bits(alias, tensor.is_conj(), tensor.is_neg());
-    if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) alias.unsafeGetTensorImpl()->set_wrapped_number(true);
+    if (tensor.unsafeGetTensorImpl()->is_wrapped_number())
+        alias.unsafeGetTensorImpl()->set_wrapped_number(true);
     return alias;
 }
 
@@ -76,8 +79,9 @@ at::Tensor AliasMap::to_cpu(const at::Tensor& tensor) {
     for (size_t i = 0; i < device_.size(); ++i) {
         if (device_[i].is_same(tensor)) return cpu_[i];
     }
-    TORCH_CHECK_NOT_IMPLEMENTED(!tensor.is_quantized() && !tensor.is_nested(), "softcuda: the software device has no ",
-                                tensor.is_quantized() ? "quantized" : "nested", " tensors for this operation");
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        !tensor.is_quantized() && !tensor.is_nested(), "softcuda: the software device has no ",
+        tensor.is_quantized() ? "quantized" : "nested", " tensors for this operation");
     at::Tensor alias = is_sparse(tensor) ? sparse_counterpart(*this, tensor) : dense_counterpart(tensor);
     device_.push_back(tensor);
     cpu_.push_back(alias);
@@ -92,10 +96,12 @@ c10::IValue AliasMap::to_cpu(const c10::IValue& value) {
         for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(to_cpu(tensor));
         return list;
     }
-    if (value.isList() && value.toListRef().size() != 0 && value.toList().elementType()->kind() == c10::TypeKind::OptionalType) {
+    if (value.isList() && value.toListRef().size() != 0 &&
+        value.toList().elementType()->kind() == c10::TypeKind::OptionalType) {
         c10::List<std::optional<at::Tensor>> list;
         for (const c10::IValue& element : value.toListRef()) {
-            list.push_back(element.isNone() ? std::nullopt : std::optional<at::Tensor>(to_cpu(element.toTensor())));
+            list.push_back(element.isNone() ? std::nullopt
+                                            : std::optional<at::Tensor>(to_cpu(element.toTensor())));
         }
         return list;
     }
@@ -105,7 +111,8 @@ c10::IValue AliasMap::to_cpu(const c10::IValue& value) {
 TensorMeta AliasMap::describe(const at::Tensor& result) const {
     TensorMeta meta;
     if (!result.defined()) return meta;
-    TORCH_CHECK_NOT_IMPLEMENTED(!result.is_quantized(), "softcuda: the software device has no quantized tensors");
+    TORCH_CHECK_NOT_IMPLEMENTED(!result.is_quantized(),
+                                "softcuda: the software device has no quantized tensors");
     if (is_sparse(result)) {
         meta.kind = TensorMeta::Kind::sparse;
         return meta;
@@ -122,8 +129,8 @@ TensorMeta AliasMap::describe(const at::Tensor& result) const {
             meta.argument = i;
             return meta;
         }
-        if (result.has_storage() && meta.kind == TensorMeta::Kind::fresh &&
-            cpu_[i].has_storage() && cpu_[i].storage().is_alias_of(result.storage())) {
+        if (result.has_storage() && meta.kind == TensorMeta::Kind::fresh && cpu_[i].has_storage() &&
+            cpu_[i].storage().is_alias_of(result.storage())) {
             meta.kind = TensorMeta::Kind::view;
             meta.argument = i;
             const auto bytes = static_cast<const char*>(result.const_data_ptr()) -
@@ -138,19 +145,24 @@ TensorMeta AliasMap::describe(const at::Tensor& result) const {
 at::Tensor AliasMap::materialize(const TensorMeta& meta, c10::Device device) const {
     switch (meta.kind) {
         case TensorMeta::Kind::undefined:
-        case TensorMeta::Kind::sparse: return {};  // the caller copies it, once it is there
-        case TensorMeta::Kind::argument: return device_[meta.argument];
+        case TensorMeta::Kind::sparse:
+            return {};  // the caller copies it, once it is there
+        case TensorMeta::Kind::argument:
+            return device_[meta.argument];
         case TensorMeta::Kind::view: {
             const at::Tensor& base = device_[meta.argument];
             const int64_t base_bytes = base.storage_offset() * static_cast<int64_t>(base.element_size());
-            at::Tensor view = strided(base.storage(), c10::DispatchKey::CUDA, meta.dtype, meta.sizes, meta.strides,
-                                      base_bytes / static_cast<int64_t>(meta.dtype.itemsize()) + meta.offset);
+            at::Tensor view =
+                strided(base.storage(), c10::DispatchKey::CUDA, meta.dtype, meta.sizes, meta.strides,
+                        base_bytes / static_cast<int64_t>(meta.dtype.itemsize()) + meta.offset);
             set_bits(view, meta.conj, meta.neg);
             return view;
         }
-        case TensorMeta::Kind::fresh: break;
+        case TensorMeta::Kind::fresh:
+            break;
     }
-    at::Tensor fresh(at::detail::empty_strided_cuda(meta.sizes, meta.strides, c10::typeMetaToScalarType(meta.dtype), device));
+    at::Tensor fresh(at::detail::empty_strided_cuda(meta.sizes, meta.strides,
+                                                    c10::typeMetaToScalarType(meta.dtype), device));
     set_bits(fresh, meta.conj, meta.neg);
     return fresh;
 }

@@ -11,9 +11,11 @@ namespace softcuda::torch_device {
 
 // What a CPU tensor made by AliasMap lies over.
 enum class Backing {
-    device_now,    // the device's own view of the CUDA tensor's memory; CPU tensors stay themselves: the caller waits
-    device_later,  // the same with copies of CPU tensors: numbers are read when the call is made, as a kernel's parameters
-    zeros,         // fresh memory of the same size: to learn what an op would return, without touching anything
+    device_now,  // the device's own view of the CUDA tensor's memory; CPU tensors stay themselves: the caller
+                 // waits
+    device_later,  // the same with copies of CPU tensors: numbers are read when the call is made, as a
+                   // kernel's parameters
+    zeros,  // fresh memory of the same size: to learn what an op would return, without touching anything
 };
 
 // A result of an op in terms of its arguments.
@@ -27,13 +29,14 @@ struct TensorMeta {
     bool conj = false, neg = false;
 };
 
-// The CPU counterparts of one call's tensors. The same tensor gives the same counterpart and shared storage stays shared, so
-// that an op's own checks for identity and overlap answer as they would on the device.
+// The CPU counterparts of one call's tensors. The same tensor gives the same counterpart and shared storage
+// stays shared, so that an op's own checks for identity and overlap answer as they would on the device.
 class AliasMap {
   public:
     explicit AliasMap(Backing backing) : backing_(backing) {}
 
-    // Counterparts do not own device memory: like a kernel, work relies on the stream order of the caching allocator.
+    // Counterparts do not own device memory: like a kernel, work relies on the stream order of the caching
+    // allocator.
     at::Tensor to_cpu(const at::Tensor& tensor);
     c10::IValue to_cpu(const c10::IValue& value);
 
@@ -57,7 +60,8 @@ class AliasMap {
 };
 
 // Applies `use` to every tensor in `value`: a tensor, a list of (optional) tensors; others are passed over.
-template <class Use> void for_each_tensor(const c10::IValue& value, Use&& use) {
+template <class Use>
+void for_each_tensor(const c10::IValue& value, Use&& use) {
     if (value.isTensor()) {
         use(value.toTensor());
     } else if (value.isTensorList()) {

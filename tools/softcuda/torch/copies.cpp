@@ -1,4 +1,5 @@
-// Copies and fills that native ops (addmm, baddbmm, contiguous, to) launch through PyTorch's stubs, past the dispatcher.
+// Copies and fills that native ops (addmm, baddbmm, contiguous, to) launch through PyTorch's stubs, past the
+// dispatcher.
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/TensorBase.h>
@@ -26,8 +27,8 @@ void copy_on_device(const at::Tensor& target, const at::Tensor& source) {
     AliasMap aliases(Backing::device_later);
     auto work = std::make_shared<Work>(Work{op, {}, {}, {}, 0, c10::DispatchKey::CPU, at::get_num_threads()});
     work->arguments = {aliases.to_cpu(target), aliases.to_cpu(source), false};
-    C10_CUDA_CHECK(launch(c10::cuda::getCurrentCUDAStream(target.device().index()).stream(), "softcuda::aten::copy_",
-                          [work] { work->run(); }));
+    C10_CUDA_CHECK(launch(c10::cuda::getCurrentCUDAStream(target.device().index()).stream(),
+                          "softcuda::aten::copy_", [work] { work->run(); }));
 }
 
 // Between host and device PyTorch's own code ends in cudaMemcpyAsync, as do plain copies within the device.
@@ -48,7 +49,8 @@ void fill_kernel(at::TensorIterator& iterator, const c10::Scalar& value) {
 }  // namespace
 
 void install_copies() {
-    // A stub holds its implementation and nothing else; there is no other way to read the present CUDA pointer.
+    // A stub holds its implementation and nothing else; there is no other way to read the present CUDA
+    // pointer.
     static_assert(sizeof(at::native::copy_stub) == sizeof(at::native::DispatchStubImpl));
     auto& stub = reinterpret_cast<at::native::DispatchStubImpl&>(at::native::copy_stub);
     native_copy = reinterpret_cast<at::native::copy_fn>(stub.cuda_dispatch_ptr);

@@ -32,9 +32,15 @@ using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
 // No cuDNN for recurrent nets: PyTorch takes its own path over GEMMs and cells.
-bool cudnn_is_acceptable(const Tensor&) { return false; }
-bool use_cudnn_ctc_loss(const Tensor&, const Tensor&, IntArrayRef, IntArrayRef, int64_t) { return false; }
-bool use_cudnn_ctc_loss_tensor(const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t) { return false; }
+bool cudnn_is_acceptable(const Tensor&) {
+    return false;
+}
+bool use_cudnn_ctc_loss(const Tensor&, const Tensor&, IntArrayRef, IntArrayRef, int64_t) {
+    return false;
+}
+bool use_cudnn_ctc_loss_tensor(const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t) {
+    return false;
+}
 
 // The math path, whose products are cuBLAS calls: the fused attention kernels have no host body.
 int64_t fused_sdp_choice(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&, double, bool,
@@ -50,43 +56,47 @@ Tensor cudnn_convolution(const Tensor& self, const Tensor& weight, IntArrayRef p
 }
 
 Tensor cudnn_convolution_transpose(const Tensor& self, const Tensor& weight, IntArrayRef padding,
-                                   IntArrayRef output_padding, IntArrayRef stride, IntArrayRef dilation, int64_t groups,
-                                   bool, bool, bool) {
+                                   IntArrayRef output_padding, IntArrayRef stride, IntArrayRef dilation,
+                                   int64_t groups, bool, bool, bool) {
     return at::convolution(self, weight, {}, stride, padding, dilation, true, output_padding, groups);
 }
 
-Tensor biased_convolution(const Tensor& self, const Tensor& weight, const OptionalTensor& bias, IntArrayRef stride,
-                          IntArrayRef padding, IntArrayRef dilation, int64_t groups) {
+Tensor biased_convolution(const Tensor& self, const Tensor& weight, const OptionalTensor& bias,
+                          IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation, int64_t groups) {
     const std::vector<int64_t> output_padding(padding.size(), 0);
     return at::convolution(self, weight, bias, stride, padding, dilation, false, output_padding, groups);
 }
 
-Tensor cudnn_convolution_relu(const Tensor& self, const Tensor& weight, const OptionalTensor& bias, IntArrayRef stride,
-                              IntArrayRef padding, IntArrayRef dilation, int64_t groups) {
+Tensor cudnn_convolution_relu(const Tensor& self, const Tensor& weight, const OptionalTensor& bias,
+                              IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation, int64_t groups) {
     return biased_convolution(self, weight, bias, stride, padding, dilation, groups).relu_();
 }
 
 Tensor cudnn_convolution_add_relu(const Tensor& self, const Tensor& weight, const Tensor& z,
-                                  const std::optional<at::Scalar>& alpha, const OptionalTensor& bias, IntArrayRef stride,
-                                  IntArrayRef padding, IntArrayRef dilation, int64_t groups) {
+                                  const std::optional<at::Scalar>& alpha, const OptionalTensor& bias,
+                                  IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
+                                  int64_t groups) {
     return biased_convolution(self, weight, bias, stride, padding, dilation, groups)
         .add_(z, alpha.value_or(at::Scalar(1)))
         .relu_();
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> cudnn_batch_norm(const Tensor& input, const Tensor& weight,
-                                                            const OptionalTensor& bias, const OptionalTensor& mean,
-                                                            const OptionalTensor& var, bool training, double momentum,
-                                                            double epsilon) {
+                                                            const OptionalTensor& bias,
+                                                            const OptionalTensor& mean,
+                                                            const OptionalTensor& var, bool training,
+                                                            double momentum, double epsilon) {
     auto [output, save_mean, save_var] =
         at::native_batch_norm(input, weight, bias, mean, var, training, momentum, epsilon);
     return {output, save_mean, save_var, at::empty({0}, input.options().dtype(at::kByte))};
 }
 
-std::tuple<Tensor, Tensor, Tensor> cudnn_batch_norm_backward(const Tensor& input, const Tensor& grad, const Tensor& weight,
-                                                             const OptionalTensor& mean, const OptionalTensor& var,
-                                                             const OptionalTensor& save_mean, const OptionalTensor& save_var,
-                                                             double epsilon, const Tensor&) {
+std::tuple<Tensor, Tensor, Tensor> cudnn_batch_norm_backward(const Tensor& input, const Tensor& grad,
+                                                             const Tensor& weight, const OptionalTensor& mean,
+                                                             const OptionalTensor& var,
+                                                             const OptionalTensor& save_mean,
+                                                             const OptionalTensor& save_var, double epsilon,
+                                                             const Tensor&) {
     return at::native_batch_norm_backward(grad, input, weight, mean, var, save_mean, save_var, true, epsilon,
                                           std::array<bool, 3>{true, true, true});
 }
@@ -95,7 +105,8 @@ Tensor cudnn_grid_sampler(const Tensor& self, const Tensor& grid) {
     return at::grid_sampler_2d(self, grid, /*bilinear*/ 0, /*zeros*/ 0, /*align_corners=*/true);
 }
 
-std::tuple<Tensor, Tensor> cudnn_grid_sampler_backward(const Tensor& self, const Tensor& grid, const Tensor& grad) {
+std::tuple<Tensor, Tensor> cudnn_grid_sampler_backward(const Tensor& self, const Tensor& grid,
+                                                       const Tensor& grad) {
     return at::grid_sampler_2d_backward(grad, self, grid, 0, 0, true, std::array<bool, 2>{true, true});
 }
 
@@ -110,7 +121,8 @@ Tensor cudnn_affine_grid_generator_backward(const Tensor& grad, int64_t n, int64
 // keep: probability that an element stays.
 std::tuple<Tensor, Tensor> drop(const Tensor& input, double keep, std::optional<at::Generator> generator,
                                 at::ScalarType mask_type) {
-    Tensor mask = at::empty_like(input, input.options().dtype(mask_type)).bernoulli_(keep, std::move(generator));
+    Tensor mask =
+        at::empty_like(input, input.options().dtype(mask_type)).bernoulli_(keep, std::move(generator));
     return {at::mul(at::mul(input, mask), keep == 0.0 ? 0.0 : 1.0 / keep), mask};
 }
 
@@ -121,7 +133,8 @@ std::tuple<Tensor, Tensor> native_dropout(const Tensor& input, double p, std::op
     return drop(input, 1.0 - p, std::nullopt, at::kBool);
 }
 
-std::tuple<Tensor, Tensor> fused_dropout(const Tensor& input, double keep, std::optional<at::Generator> generator) {
+std::tuple<Tensor, Tensor> fused_dropout(const Tensor& input, double keep,
+                                         std::optional<at::Generator> generator) {
     return drop(input, keep, std::move(generator), at::kByte);
 }
 
@@ -129,8 +142,10 @@ Tensor masked_scale(const Tensor& self, const Tensor& mask, double scale) {
     return at::mul(at::mul(self, mask.to(self.scalar_type())), scale);
 }
 
-// Weights of a recurrent net as views of one buffer. cuDNN's order within it matters to cuDNN alone, which is not used here.
-Tensor flatten_rnn_weights(at::TensorList weights, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool) {
+// Weights of a recurrent net as views of one buffer. cuDNN's order within it matters to cuDNN alone, which is
+// not used here.
+Tensor flatten_rnn_weights(at::TensorList weights, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool,
+                           bool) {
     std::vector<Tensor> flat;
     for (const Tensor& weight : weights) flat.push_back(weight.reshape({-1}));
     const Tensor buffer = at::cat(flat);
@@ -153,7 +168,8 @@ void foreach_copy(at::TensorList targets, at::TensorList sources, bool non_block
 
 // d/dx of y = x * rstd * w with rstd = 1/sqrt(mean(x^2) + eps), means over the normalized dimensions.
 std::tuple<Tensor, Tensor> rms_norm_backward(const Tensor& grad, const Tensor& input, IntArrayRef normalized,
-                                             const Tensor& rstd, const OptionalTensor& weight, std::array<bool, 2> wanted) {
+                                             const Tensor& rstd, const OptionalTensor& weight,
+                                             std::array<bool, 2> wanted) {
     std::vector<int64_t> inner, outer;
     const auto outer_count = input.dim() - static_cast<int64_t>(normalized.size());
     for (int64_t i = 0; i < input.dim(); ++i) (i < outer_count ? outer : inner).push_back(i);
@@ -175,7 +191,8 @@ std::tuple<Tensor, Tensor> rms_norm_backward(const Tensor& grad, const Tensor& i
 }  // namespace
 
 void install_library_ops() {
-    static auto* const library = new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::CUDA, __FILE__, __LINE__);
+    static auto* const library =
+        new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::CUDA, __FILE__, __LINE__);
     library->impl("cudnn_is_acceptable", TORCH_FN(cudnn_is_acceptable));
     library->impl("_use_cudnn_ctc_loss", TORCH_FN(use_cudnn_ctc_loss));
     library->impl("_use_cudnn_ctc_loss.Tensor", TORCH_FN(use_cudnn_ctc_loss_tensor));

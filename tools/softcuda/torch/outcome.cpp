@@ -26,7 +26,10 @@ class SignatureWriter {
   public:
     explicit SignatureWriter(std::string& out) : out_(out) {}
 
-    template <class T> void put(const T& value) { out_.append(reinterpret_cast<const char*>(&value), sizeof value); }
+    template <class T>
+    void put(const T& value) {
+        out_.append(reinterpret_cast<const char*>(&value), sizeof value);
+    }
 
     void put(at::IntArrayRef values) {
         put(values.size());
@@ -79,7 +82,8 @@ class SignatureWriter {
     }
 
   private:
-    // Which earlier tensor shares this one's storage, and how far apart they begin: overlap decides between success and error.
+    // Which earlier tensor shares this one's storage, and how far apart they begin: overlap decides between
+    // success and error.
     void put_aliasing(const at::Tensor& tensor) {
         if (!tensor.has_storage()) return;
         const void* storage = tensor.storage().unsafeGetStorageImpl();

@@ -10,8 +10,8 @@
 namespace softcuda::torch_device {
 namespace {
 
-// Steps of the Philox counter that one op takes: a GPU's number depends on its grid; what matters is that it is a multiple of
-// 4 and that no two ops share a (seed, offset) pair.
+// Steps of the Philox counter that one op takes: a GPU's number depends on its grid; what matters is that it
+// is a multiple of 4 and that no two ops share a (seed, offset) pair.
 constexpr uint64_t offset_step = 4;
 
 // The finaliser of splitmix64 (Steele, Lea, Flood 2014): neighbouring inputs give unrelated outputs.
@@ -25,7 +25,8 @@ uint64_t mix(uint64_t x) {
 }  // namespace
 
 at::PhiloxCudaState take_random_state(const std::optional<at::Generator>& generator) {
-    auto* cuda = at::get_generator_or_default<at::CUDAGeneratorImpl>(generator, at::cuda::detail::getDefaultCUDAGenerator());
+    auto* cuda = at::get_generator_or_default<at::CUDAGeneratorImpl>(
+        generator, at::cuda::detail::getDefaultCUDAGenerator());
     const std::lock_guard<std::mutex> lock(cuda->mutex_);
     return cuda->philox_cuda_state(offset_step);
 }

@@ -22,18 +22,23 @@ Tensor biased(const Tensor& gates, const OptionalTensor& bias) {
     return bias && bias->defined() ? gates + *bias : gates;
 }
 
-// Gates in PyTorch's order: input, forget, cell, output. The workspace keeps their activations for the backward pass.
-std::tuple<Tensor, Tensor, Tensor> lstm_cell(const Tensor& input_gates, const Tensor& hidden_gates, const Tensor& cx,
-                                             const OptionalTensor& input_bias, const OptionalTensor& hidden_bias) {
-    const std::vector<Tensor> gates = (biased(input_gates, input_bias) + biased(hidden_gates, hidden_bias)).chunk(4, 1);
-    const Tensor i = at::sigmoid(gates[0]), f = at::sigmoid(gates[1]), g = at::tanh(gates[2]), o = at::sigmoid(gates[3]);
+// Gates in PyTorch's order: input, forget, cell, output. The workspace keeps their activations for the
+// backward pass.
+std::tuple<Tensor, Tensor, Tensor> lstm_cell(const Tensor& input_gates, const Tensor& hidden_gates,
+                                             const Tensor& cx, const OptionalTensor& input_bias,
+                                             const OptionalTensor& hidden_bias) {
+    const std::vector<Tensor> gates =
+        (biased(input_gates, input_bias) + biased(hidden_gates, hidden_bias)).chunk(4, 1);
+    const Tensor i = at::sigmoid(gates[0]), f = at::sigmoid(gates[1]), g = at::tanh(gates[2]),
+                 o = at::sigmoid(gates[3]);
     Tensor cy = f * cx + i * g;
     Tensor hy = o * at::tanh(cy);
     return {hy, cy, at::cat({i, f, g, o}, 1)};
 }
 
-std::tuple<Tensor, Tensor, Tensor> lstm_cell_backward(const OptionalTensor& grad_hy, const OptionalTensor& grad_cy,
-                                                      const Tensor& cx, const Tensor& cy, const Tensor& workspace,
+std::tuple<Tensor, Tensor, Tensor> lstm_cell_backward(const OptionalTensor& grad_hy,
+                                                      const OptionalTensor& grad_cy, const Tensor& cx,
+                                                      const Tensor& cy, const Tensor& workspace,
                                                       bool has_bias) {
     const bool has_hy = grad_hy && grad_hy->defined();
     const bool has_cy = grad_cy && grad_cy->defined();
@@ -47,14 +52,14 @@ std::tuple<Tensor, Tensor, Tensor> lstm_cell_backward(const OptionalTensor& grad
         grad_o = *grad_hy * tanh_cy * o * (1 - o);
         grad_cell = grad_cell + *grad_hy * o * (1 - tanh_cy * tanh_cy);
     }
-    Tensor grad_gates = at::cat({grad_cell * g * i * (1 - i), grad_cell * cx * f * (1 - f), grad_cell * i * (1 - g * g),
-                                 grad_o},
-                                1);
+    Tensor grad_gates = at::cat(
+        {grad_cell * g * i * (1 - i), grad_cell * cx * f * (1 - f), grad_cell * i * (1 - g * g), grad_o}, 1);
     Tensor grad_bias = has_bias ? grad_gates.sum(0) : Tensor();
     return {grad_gates, grad_cell * f, grad_bias};
 }
 
-// Gates in PyTorch's order: reset, update, new. The workspace keeps r, z, n, the old state and the hidden part of n.
+// Gates in PyTorch's order: reset, update, new. The workspace keeps r, z, n, the old state and the hidden
+// part of n.
 std::tuple<Tensor, Tensor> gru_cell(const Tensor& input_gates, const Tensor& hidden_gates, const Tensor& hx,
                                     const OptionalTensor& input_bias, const OptionalTensor& hidden_bias) {
     const std::vector<Tensor> input = biased(input_gates, input_bias).chunk(3, 1);
@@ -65,8 +70,8 @@ std::tuple<Tensor, Tensor> gru_cell(const Tensor& input_gates, const Tensor& hid
     return {n + z * (hx - n), at::cat({r, z, n, hx, hidden[2]}, 1)};
 }
 
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> gru_cell_backward(const Tensor& grad, const Tensor& workspace,
-                                                                     bool has_bias) {
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> gru_cell_backward(const Tensor& grad,
+                                                                     const Tensor& workspace, bool has_bias) {
     const std::vector<Tensor> parts = workspace.chunk(5, 1);
     const Tensor &r = parts[0], &z = parts[1], &n = parts[2], &hx = parts[3], &hidden_n = parts[4];
     const Tensor grad_n = grad * (1 - z) * (1 - n * n);

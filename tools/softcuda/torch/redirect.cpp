@@ -31,14 +31,19 @@ c10::Device device_of(const std::vector<c10::IValue>& arguments) {
     return {c10::kCUDA, c10::cuda::current_device()};
 }
 
-// What the CUDA wrappers of PyTorch check: numbers (0-dimensional CPU tensors) may come along, other CPU tensors may not.
-void check_same_device(const c10::OperatorHandle& op, const std::vector<c10::IValue>& arguments, c10::Device device) {
+// What the CUDA wrappers of PyTorch check: numbers (0-dimensional CPU tensors) may come along, other CPU
+// tensors may not.
+void check_same_device(const c10::OperatorHandle& op, const std::vector<c10::IValue>& arguments,
+                       c10::Device device) {
     for (size_t i = 0; i < arguments.size(); ++i) {
         for_each_tensor(arguments[i], [&](const at::Tensor& tensor) {
-            if (!tensor.defined() || tensor.device() == device || (tensor.is_cpu() && tensor.dim() == 0)) return;
-            TORCH_CHECK(false, "Expected all tensors to be on the same device, but found at least two devices, ", device,
-                        " and ", tensor.device(), "! (when checking argument for argument ",
-                        op.schema().arguments()[i].name(), " in method wrapper_CUDA__", op.schema().name().substr(6), ")");
+            if (!tensor.defined() || tensor.device() == device || (tensor.is_cpu() && tensor.dim() == 0))
+                return;
+            TORCH_CHECK(false,
+                        "Expected all tensors to be on the same device, but found at least two devices, ",
+                        device, " and ", tensor.device(), "! (when checking argument for argument ",
+                        op.schema().arguments()[i].name(), " in method wrapper_CUDA__",
+                        op.schema().name().substr(6), ")");
         });
     }
 }
@@ -59,12 +64,16 @@ bool is_generator(const c10::Argument& argument) {
 }  // namespace
 
 RedirectedOp::RedirectedOp(const c10::OperatorHandle& op, c10::DispatchKey cpu_key)
-    : kernel_name_("softcuda::" + c10::toString(op.operator_name())), cpu_key_(cpu_key), mixes_devices_(softcuda::torch_device::mixes_devices(op)) {
+    : kernel_name_("softcuda::" + c10::toString(op.operator_name())),
+      cpu_key_(cpu_key),
+      mixes_devices_(softcuda::torch_device::mixes_devices(op)) {
     const auto& arguments = op.schema().arguments();
     for (const c10::Argument& returned : op.schema().returns()) {
         size_t position = none;
-        for (size_t i = 0; returned.alias_info() != nullptr && position == none && i < arguments.size(); ++i) {
-            if (arguments[i].alias_info() != nullptr && shares_names(*arguments[i].alias_info(), *returned.alias_info())) {
+        for (size_t i = 0; returned.alias_info() != nullptr && position == none && i < arguments.size();
+             ++i) {
+            if (arguments[i].alias_info() != nullptr &&
+                shares_names(*arguments[i].alias_info(), *returned.alias_info())) {
                 position = i;
             }
         }
@@ -78,9 +87,12 @@ RedirectedOp::RedirectedOp(const c10::OperatorHandle& op, c10::DispatchKey cpu_k
 // One call of a redirected op.
 class RedirectedCall {
   public:
-    RedirectedCall(const RedirectedOp& kernel, const c10::OperatorHandle& op, std::vector<c10::IValue> arguments,
-                   c10::Device device)
-        : kernel_(kernel), op_(op), arguments_(std::move(arguments)), device_(device),
+    RedirectedCall(const RedirectedOp& kernel, const c10::OperatorHandle& op,
+                   std::vector<c10::IValue> arguments, c10::Device device)
+        : kernel_(kernel),
+          op_(op),
+          arguments_(std::move(arguments)),
+          device_(device),
           stream_(c10::cuda::getCurrentCUDAStream(device.index()).stream()) {}
 
     torch::jit::Stack run();
@@ -92,7 +104,8 @@ class RedirectedCall {
     torch::jit::Stack enqueue(const Outcome& outcome);
     Outcome rehearse();
     void apply_resizes(const AliasMap& aliases, const Outcome& outcome) const;
-    template <class OnFresh> torch::jit::Stack device_results(const AliasMap& aliases, const Outcome& outcome, OnFresh on_fresh);
+    template <class OnFresh>
+    torch::jit::Stack device_results(const AliasMap& aliases, const Outcome& outcome, OnFresh on_fresh);
 
     const RedirectedOp& kernel_;
     const c10::OperatorHandle& op_;
@@ -114,7 +127,8 @@ torch::jit::Stack RedirectedCall::run() {
 
 Work RedirectedCall::make_work(AliasMap& aliases) {
     Work work{op_, {}, {}, {}, 0, kernel_.cpu_key_, at::get_num_threads()};
-    if (kernel_.generator_argument_ != RedirectedOp::none) work.generator_argument = kernel_.generator_argument_;
+    if (kernel_.generator_argument_ != RedirectedOp::none)
+        work.generator_argument = kernel_.generator_argument_;
     for (const c10::IValue& argument : arguments_) {
         work.arguments.push_back(argument.isGenerator() ? c10::IValue() : aliases.to_cpu(argument));
     }
@@ -127,9 +141,11 @@ void RedirectedCall::take_random_numbers(Work& work) const {
     work.random = take_random_state(argument.isNone() ? std::nullopt : std::optional(argument.toGenerator()));
 }
 
-// The results as the caller gets them. on_fresh(result, element, tensor) is told of every tensor that has to be filled.
+// The results as the caller gets them. on_fresh(result, element, tensor) is told of every tensor that has to
+// be filled.
 template <class OnFresh>
-torch::jit::Stack RedirectedCall::device_results(const AliasMap& aliases, const Outcome& outcome, OnFresh on_fresh) {
+torch::jit::Stack RedirectedCall::device_results(const AliasMap& aliases, const Outcome& outcome,
+                                                 OnFresh on_fresh) {
     torch::jit::Stack results;
     for (size_t i = 0; i < outcome.returns.size(); ++i) {
         const size_t argument = kernel_.returned_arguments_[i];
@@ -141,7 +157,8 @@ torch::jit::Stack RedirectedCall::device_results(const AliasMap& aliases, const 
         c10::List<at::Tensor> list;
         for (size_t element = 0; element < meta.tensors.size(); ++element) {
             at::Tensor tensor = aliases.materialize(meta.tensors[element], device_);
-            if (meta.tensors[element].kind == TensorMeta::Kind::fresh && tensor.numel() != 0) on_fresh(i, element, tensor);
+            if (meta.tensors[element].kind == TensorMeta::Kind::fresh && tensor.numel() != 0)
+                on_fresh(i, element, tensor);
             list.push_back(std::move(tensor));
         }
         results.push_back(meta.is_list ? c10::IValue(std::move(list)) : c10::IValue(list.get(0)));
@@ -156,7 +173,8 @@ void RedirectedCall::apply_resizes(const AliasMap& aliases, const Outcome& outco
         for (size_t i = 0; i < meta.sizes.size(); ++i) span += (meta.sizes[i] - 1) * meta.strides[i];
         for (const int64_t size : meta.sizes) span = size == 0 ? 0 : span;
         tensor.resize_({span});
-        tensor.unsafeGetTensorImpl()->set_sizes_and_strides(meta.sizes, meta.strides, tensor.storage_offset());
+        tensor.unsafeGetTensorImpl()->set_sizes_and_strides(meta.sizes, meta.strides,
+                                                            tensor.storage_offset());
     }
 }
 
@@ -170,9 +188,10 @@ torch::jit::Stack RedirectedCall::enqueue(const Outcome& outcome) {
     auto work = std::make_shared<Work>(make_work(aliases));
     take_random_numbers(*work);
     AliasMap targets(Backing::device_later);
-    torch::jit::Stack results = device_results(aliases, outcome, [&](size_t i, size_t element, const at::Tensor& tensor) {
-        work->destinations.push_back({i, element, targets.to_cpu(tensor)});
-    });
+    torch::jit::Stack results =
+        device_results(aliases, outcome, [&](size_t i, size_t element, const at::Tensor& tensor) {
+            work->destinations.push_back({i, element, targets.to_cpu(tensor)});
+        });
     C10_CUDA_CHECK(launch(stream_, kernel_.kernel_name_.c_str(), [work] { work->run_to_destinations(); }));
     return results;
 }
@@ -202,13 +221,16 @@ torch::jit::Stack RedirectedCall::wait_for_results() {
     for (const auto& [index, meta] : outcome->resized) {
         const at::Tensor& cpu = aliases.cpu(index);
         void* target = host_view(aliases.device(index).mutable_data_ptr());
-        if (cpu.numel() != 0 && target != cpu.const_data_ptr()) std::memcpy(target, cpu.const_data_ptr(), span_bytes(cpu));
+        if (cpu.numel() != 0 && target != cpu.const_data_ptr())
+            std::memcpy(target, cpu.const_data_ptr(), span_bytes(cpu));
     }
     const torch::jit::Stack& cpu_results = completion->results;
-    torch::jit::Stack results = device_results(aliases, *outcome, [&](size_t i, size_t element, const at::Tensor& tensor) {
-        const at::Tensor cpu = cpu_results[i].isTensor() ? cpu_results[i].toTensor() : cpu_results[i].toListRef()[element].toTensor();
-        std::memcpy(host_view(tensor.mutable_data_ptr()), cpu.const_data_ptr(), span_bytes(cpu));
-    });
+    torch::jit::Stack results =
+        device_results(aliases, *outcome, [&](size_t i, size_t element, const at::Tensor& tensor) {
+            const at::Tensor cpu = cpu_results[i].isTensor() ? cpu_results[i].toTensor()
+                                                             : cpu_results[i].toListRef()[element].toTensor();
+            std::memcpy(host_view(tensor.mutable_data_ptr()), cpu.const_data_ptr(), span_bytes(cpu));
+        });
     for (size_t i = 0; i < results.size(); ++i) {
         const bool returns_argument = kernel_.returned_arguments_[i] != RedirectedOp::none;
         if (!cpu_results[i].isTensor() && !cpu_results[i].isTensorList()) results[i] = cpu_results[i];
@@ -231,10 +253,12 @@ Outcome RedirectedCall::rehearse() {
     return describe_outcome(aliases, work.run());
 }
 
-void RedirectedOp::operator()(const c10::OperatorHandle& op, c10::DispatchKeySet /*keys*/, torch::jit::Stack* stack) const {
+void RedirectedOp::operator()(const c10::OperatorHandle& op, c10::DispatchKeySet /*keys*/,
+                              torch::jit::Stack* stack) const {
     const size_t count = op.schema().arguments().size();
-    std::vector<c10::IValue> arguments(std::make_move_iterator(stack->end() - static_cast<std::ptrdiff_t>(count)),
-                                       std::make_move_iterator(stack->end()));
+    std::vector<c10::IValue> arguments(
+        std::make_move_iterator(stack->end() - static_cast<std::ptrdiff_t>(count)),
+        std::make_move_iterator(stack->end()));
     torch::jit::drop(*stack, count);
     const c10::Device device = device_of(arguments);
     const c10::cuda::CUDAGuard guard(device);

@@ -19,8 +19,8 @@ class RedirectedOp : public c10::OperatorKernel {
     friend class RedirectedCall;
 
     static constexpr size_t none = static_cast<size_t>(-1);
-    std::string kernel_name_;                  // as a launch, for profilers and error messages
-    std::vector<size_t> returned_arguments_;   // per return: the argument that it is (in-place, out=), or none
+    std::string kernel_name_;                 // as a launch, for profilers and error messages
+    std::vector<size_t> returned_arguments_;  // per return: the argument that it is (in-place, out=), or none
     size_t generator_argument_ = none;
     c10::DispatchKey cpu_key_;
     bool mixes_devices_;

@@ -1,8 +1,8 @@
 #include "tools/softcuda/torch/sparse.h"
 
 #include <ATen/SparseTensorImpl.h>
-#include <ATen/native/SparseTensorUtils.h>
 #include <ATen/cuda/EmptyTensor.h>
+#include <ATen/native/SparseTensorUtils.h>
 #include <ATen/ops/_sparse_compressed_tensor_unsafe.h>
 #include <ATen/ops/_sparse_coo_tensor_unsafe.h>
 
@@ -25,7 +25,8 @@ std::pair<at::Tensor, at::Tensor> compressed_indices(const at::Tensor& tensor) {
 }
 
 // The same tensor with each of its parts replaced by convert(part).
-template <class Convert> at::Tensor rebuild(const at::Tensor& tensor, Convert&& convert) {
+template <class Convert>
+at::Tensor rebuild(const at::Tensor& tensor, Convert&& convert) {
     if (tensor.layout() == at::kSparse) {
         const at::Tensor values = convert(tensor._values());
         return at::_sparse_coo_tensor_unsafe(convert(tensor._indices()), values, tensor.sizes(),
@@ -46,8 +47,10 @@ bool is_sparse(const at::Tensor& tensor) {
         case at::kSparseCsr:
         case at::kSparseCsc:
         case at::kSparseBsr:
-        case at::kSparseBsc: return true;
-        default: return false;
+        case at::kSparseBsc:
+            return true;
+        default:
+            return false;
     }
 }
 
@@ -60,7 +63,8 @@ at::Tensor copy_to_device(const at::Tensor& cpu, c10::Device device) {
         return rebuild(cpu, [&](const at::Tensor& part) { return copy_to_device(part, device); });
     }
     at::Tensor copy(at::detail::empty_strided_cuda(cpu.sizes(), cpu.strides(), cpu.scalar_type(), device));
-    if (cpu.numel() != 0) std::memcpy(host_view(copy.mutable_data_ptr()), cpu.const_data_ptr(), span_bytes(cpu));
+    if (cpu.numel() != 0)
+        std::memcpy(host_view(copy.mutable_data_ptr()), cpu.const_data_ptr(), span_bytes(cpu));
     return copy;
 }
 

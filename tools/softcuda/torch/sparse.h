@@ -11,7 +11,8 @@ bool is_sparse(const at::Tensor& tensor);
 // A CPU tensor of the same layout over the counterparts of the parts of `tensor`.
 at::Tensor sparse_counterpart(AliasMap& aliases, const at::Tensor& tensor);
 
-// A CUDA tensor with the contents of `cpu`, sparse or dense, in memory of its own. The current stream must be idle.
+// A CUDA tensor with the contents of `cpu`, sparse or dense, in memory of its own. The current stream must be
+// idle.
 at::Tensor copy_to_device(const at::Tensor& cpu, c10::Device device);
 
 // Gives the CUDA tensor the parts that an in-place op gave its counterpart. The current stream must be idle.

@@ -20,7 +20,9 @@ class QuietHandler : public c10::WarningHandler {
 };
 
 // Without a CUDA kernel of its own, but served by cuDNN behind the dispatcher's back.
-bool is_composite_of_library(const std::string& name) { return name == "aten::convolution"; }
+bool is_composite_of_library(const std::string& name) {
+    return name == "aten::convolution";
+}
 
 struct Backend {
     c10::DispatchKey cuda, cpu;
@@ -32,14 +34,17 @@ constexpr Backend backends[] = {{c10::DispatchKey::CUDA, c10::DispatchKey::CPU},
 
 bool is_redirected(const c10::OperatorHandle& op, const Backend& backend) {
     if (!op.hasSchema() || stays_native(op) || !op.hasComputedKernelForDispatchKey(backend.cpu)) return false;
+    const bool dense = backend.cuda == c10::DispatchKey::CUDA;
+    if (dense && served_by_blas(op)) return false;
     return op.hasKernelForDispatchKey(backend.cuda) ||
-           (backend.cuda == c10::DispatchKey::CUDA && is_composite_of_library(op.operator_name().name));
+           (dense && is_composite_of_library(op.operator_name().name));
 }
 
 }  // namespace
 
 void install_redirects() {
-    static auto* const registrations = new std::vector<c10::RegistrationHandleRAII>;  // in force until the process ends
+    static auto* const registrations =
+        new std::vector<c10::RegistrationHandleRAII>;  // in force until the process ends
     c10::Dispatcher& dispatcher = c10::Dispatcher::singleton();
     for (const c10::OperatorName& name : dispatcher.getAllOpNames()) {
         if (name.name.rfind("aten::", 0) != 0) continue;
@@ -48,8 +53,8 @@ void install_redirects() {
             if (!op || !is_redirected(*op, backend)) continue;
             registrations->push_back(dispatcher.registerImpl(
                 name, backend.cuda,
-                c10::KernelFunction::makeFromBoxedFunctor(std::make_unique<RedirectedOp>(*op, backend.cpu)), std::nullopt,
-                nullptr, "softcuda"));
+                c10::KernelFunction::makeFromBoxedFunctor(std::make_unique<RedirectedOp>(*op, backend.cpu)),
+                std::nullopt, nullptr, "softcuda"));
         }
     }
 }

@@ -1,8 +1,8 @@
 // The entry of libsoftcuda_torch.so and what its parts install.
 #pragma once
 
-/* Called once by libsoftcuda.so when libtorch_cuda.so is in the process and its static initialisers have run. Returns 0, or -1
- * with a message on stderr. */
+/* Called once by libsoftcuda.so when libtorch_cuda.so is in the process and its static initialisers have run.
+ * Returns 0, or -1 with a message on stderr. */
 extern "C" __attribute__((visibility("default"))) int softcuda_torch_start(void);
 
 namespace torch {

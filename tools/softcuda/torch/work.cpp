@@ -7,6 +7,7 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <cstring>
+#include <stdexcept>
 
 #include "tools/softcuda/torch/alias.h"
 
@@ -18,7 +19,8 @@ const at::Tensor& element_of(const torch::jit::Stack& results, const Destination
     return value.isTensor() ? value.toTensor() : value.toListRef().at(destination.element).toTensor();
 }
 
-// PyTorch keeps the number of threads per thread; a worker takes over the setting of the thread that made the call.
+// PyTorch keeps the number of threads per thread; a worker takes over the setting of the thread that made the
+// call.
 void use_threads(int threads) {
     if (at::get_num_threads() != threads) at::set_num_threads(threads);
 }
@@ -37,14 +39,23 @@ torch::jit::Stack Work::run() const {
     return stack;
 }
 
+torch::jit::Stack Work::run_unattended() const {
+    try {
+        return run();
+    } catch (const c10::Error& error) {
+        throw std::runtime_error(error.what_without_backtrace());  // for the device's message: one line
+    }
+}
+
 void Work::run_to_destinations() const {
-    const torch::jit::Stack results = run();
+    const torch::jit::Stack results = run_unattended();
     for (const Destination& destination : destinations) {
         const at::Tensor& result = element_of(results, destination);
         const at::Tensor& target = destination.target;
         TORCH_INTERNAL_ASSERT(result.sizes() == target.sizes() && result.strides() == target.strides() &&
                                   result.dtype() == target.dtype(),
-                              "softcuda: the result of ", op.operator_name(), " changed its shape between two runs");
+                              "softcuda: the result of ", op.operator_name(),
+                              " changed its shape between two runs");
         std::memcpy(target.mutable_data_ptr(), result.const_data_ptr(), span_bytes(result));
     }
 }

@@ -11,13 +11,15 @@
 
 namespace softcuda::torch_device {
 
-// Where a fresh result goes: `target` is a CPU tensor over the device's view of memory that the calling thread allocated.
+// Where a fresh result goes: `target` is a CPU tensor over the device's view of memory that the calling
+// thread allocated.
 struct Destination {
     size_t result, element;  // position among the op's returns, and in that return's list
     at::Tensor target;
 };
 
-// All that a call of a CPU kernel needs, by value: it may run on any thread, any number of times (graph replays).
+// All that a call of a CPU kernel needs, by value: it may run on any thread, any number of times (graph
+// replays).
 struct Work {
     c10::OperatorHandle op;
     std::vector<c10::IValue> arguments;  // CPU counterparts
@@ -32,6 +34,9 @@ struct Work {
 
     // The same, results copied to their destinations. Throws where a result is not what was expected.
     void run_to_destinations() const;
+
+  private:
+    torch::jit::Stack run_unattended() const;
 };
 
 }  // namespace softcuda::torch_device
