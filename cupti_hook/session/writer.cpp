@@ -150,7 +150,10 @@ Writer::~Writer() {
             impl_.release();  // closing in a forked child would drop the parent's locks and truncate its log
         return;
     }
-    impl_->guarded([this] { return execute(impl_->db.get(), "COMMIT"); });
+    // A finished session is one file, without a log that readers would have to open again.
+    impl_->guarded([this] {
+        return execute(impl_->db.get(), "COMMIT") && execute(impl_->db.get(), "PRAGMA journal_mode=DELETE");
+    });
 }
 
 bool Writer::set(std::string_view key, std::string_view value) noexcept {

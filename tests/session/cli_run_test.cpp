@@ -134,6 +134,13 @@ TEST_F(CliRun, ABadConfigIsReportedAndTheProgramRuns) {
     EXPECT_EQ(run("$FUMI run -c lost.yaml --device soft -- sh -c 'exit 6'").status, 6);
 }
 
+TEST_F(CliRun, AKilledProgramLeavesOneFileAndASummary) {
+    const Result result = run("$FUMI run -o a.fumi --device soft -- $SAMPLE '' killed; echo $?; ls a.fumi*");
+    EXPECT_EQ(result.out, "137\na.fumi\n") << "the log is folded into the file";
+    EXPECT_TRUE(has(result.err, "the program was killed or crashed")) << result.err;
+    EXPECT_TRUE(has(result.err, "2 pass   1 warn   1 fail")) << result.err;
+}
+
 TEST_F(CliRun, NoSessionIsSaidOnce) {
     const Result result = run("$FUMI run -o a.fumi --device soft -- true");
     EXPECT_EQ(result.status, 0);

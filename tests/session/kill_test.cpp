@@ -81,6 +81,15 @@ TEST(Session, AKilledWritersFileIsReadOnAReadOnlyDirectory) {
     }
 }
 
+TEST(Session, AFinishedSessionIsOneFileAndStaysOne) {
+    const ScratchDirectory scratch;
+    const std::string path = scratch.file("a.fumi");
+    std::string error;
+    { Writer::create(path, &error)->add(sample_call(1)); }
+    EXPECT_EQ(Reader::open(path, &error)->counts().calls, 1);
+    EXPECT_FALSE(fs::exists(path + "-wal") || fs::exists(path + "-shm"));
+}
+
 TEST(Session, AFileIsReadWhileItIsWritten) {
     const ScratchDirectory scratch;
     const std::string path = scratch.file("a.fumi");

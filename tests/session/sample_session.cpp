@@ -1,9 +1,10 @@
 // A stand-in for a program under FuMi: writes a session where the environment says, as the hook does, and
 // ends.
-//   sample_session [PATH] [pass|mixed|unchecked|empty|realistic]
+//   sample_session [PATH] [pass|mixed|killed|unchecked|empty|realistic]
 #include <unistd.h>
 
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -103,7 +104,8 @@ int main(int argc, char** argv) {
     }
     writer->set("device", "softcuda (software device)");
     writer->set("command", "python train_gpt.py --steps 20");
-    if (kind == "mixed" || kind == "pass") write_mixed(writer.get(), kind == "mixed");
+    if (kind == "mixed" || kind == "pass" || kind == "killed") write_mixed(writer.get(), kind != "pass");
+    if (kind == "killed" && writer->flush()) std::raise(SIGKILL);
     if (kind == "realistic") write_realistic(writer.get(), argc > 3 ? std::atoll(argv[3]) : 2000);
     if (kind == "unchecked") {
         CallRecord call = fumi::session::sample_call(1);

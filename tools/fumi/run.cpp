@@ -9,6 +9,7 @@
 
 #include "config/api_list.h"
 #include "config/config.h"
+#include "cupti_hook/session/fold.h"
 #include "tools/fumi/files.h"
 #include "tools/fumi/launch.h"
 #include "tools/fumi/layout.h"
@@ -162,6 +163,7 @@ Outcome summarise(const RunOptions& options, const Plan& plan, std::timespec beg
     const Painter paint(stderr);
     for (const std::string& file : session_files(plan.output, begin)) {
         if (is_empty_file(file)) continue;
+        session::fold_log(file);
         std::string error;
         const auto reader = session::Reader::open(file, &error);
         if (reader == nullptr) {

@@ -15,8 +15,6 @@ namespace {
 
 constexpr std::size_t shown_calls = 5;
 constexpr int considered_checks = 500;
-constexpr double high_kappa =
-    1e4;  // from here on the data lose four digits or more, whatever the kernel does
 
 struct Family {  // checks of one place, of which the worst is shown
     Suspect worst;
@@ -142,14 +140,6 @@ std::string place(const Suspect& suspect) {
     return suspect.call.api.empty() ? suspect.call.function : suspect.call.api;
 }
 
-session::Group most_amplifying(const session::Reader& session) {
-    session::Group most;
-    for (const session::Group& group : session.groups(session::By::api))
-        if (std::isfinite(group.max_amplification) && !(group.max_amplification <= most.max_amplification))
-            most = group;
-    return most;
-}
-
 }  // namespace
 
 std::string device_name(const session::Reader& session) {
@@ -174,14 +164,6 @@ std::string advice(const session::Reader& session, bool name_report) {
         return "start at " + place(worst[0]) +
                ": eta is over its bound, so the kernel or the hardware is wrong there, not the data" + report;
     if (counts.warn > 0) return "look at " + place(worst[0]) + " (" + worst[0].check.reason + ")" + report;
-    const auto ill = most_amplifying(session);
-    if (ill.max_amplification > high_kappa)
-        return fmt::format(
-            "nothing is wrong with the kernels. Single elements of {} lose {:.0f} digits to cancellation in "
-            "the data "
-            "(kappa {}): an error there comes from the inputs{}",
-            or_unknown(ill.key, "some calls"), std::log10(ill.max_amplification),
-            number(ill.max_amplification), report);
     if (counts.checked < counts.calls / 2)
         return "no check found anything, but most calls were not checked, for the reasons given" + report;
     return "nothing: every checked call is within its bound" + report;
