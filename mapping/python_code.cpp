@@ -6,6 +6,7 @@
 
 #include <array>
 #include <climits>
+#include <filesystem>
 #include <string_view>
 
 #include "mapping/intern.h"
@@ -74,8 +75,13 @@ std::string absolute(const std::string& file) {
     if (file.empty() || file[0] == '/' || file[0] == '<' || start.empty()) {
         return file;
     }
-    std::string whole = start + "/" + (starts_with(file, "./") ? file.substr(2) : file);
-    return access(whole.c_str(), F_OK) == 0 ? whole : file;
+    const std::filesystem::path whole = std::filesystem::path(start) / file;
+    for (const std::string& name : {whole.lexically_normal().string(), whole.string()}) {
+        if (access(name.c_str(), F_OK) == 0) {
+            return name;
+        }
+    }
+    return file;
 }
 
 Code read_code(PyHandle* object) {
