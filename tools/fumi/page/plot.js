@@ -62,7 +62,11 @@ function scatter(canvas, options) {
     }
     c.textAlign = "right";
     const step = Math.ceil((y1 - y0) / 8);
-    for (const e of decades(y0, y1)) if (e >= y0 && e <= y1 && e % step === 0) tick(10 ** e, false, power(e));
+    const steps = y1 - y0 < 2.5 ? [1, 2, 5] : [1];  // two decades with a line a decade would be bare
+    for (const e of decades(y0, y1)) for (const m of steps) {
+      const v = m * 10 ** e, at = Math.log10(v);
+      if (at >= y0 && at <= y1 && e % step === 0) tick(v, false, m === 1 ? power(e) : String(Number(v.toPrecision(1))));
+    }
     c.textAlign = "center";
     c.fillText(options.xlabel, (margin.left + width - margin.right) / 2, height - 8);
     c.save();
