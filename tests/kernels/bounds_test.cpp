@@ -133,6 +133,17 @@ TEST(EffectiveBits, TellTheInputsPrecision) {
     }
 }
 
+TEST(EffectiveBits, TruncationIsABiasThatTheRunningSumsExplain) {
+    std::mt19937_64 g(26);
+    Workload w({16, 16, 512, 1}, DataType::bf16, DataType::bf16, DataType::f32, DataType::f32);
+    w.fill(draws(Distribution::positive, g));
+    compute(w, {Model::tensor_core, 16, 25});
+    const ErrorStats s =
+        run_check(w.problem, contract_for(facts_of(DataType::bf16, DataType::f32, 90, false)));
+    EXPECT_LT(s.see - s.sez * s.sez / s.szz, 0.1 * s.see);
+    EXPECT_LT(s.sez, 0) << "truncated sums are too small";
+}
+
 TEST(EffectiveBits, AnUnannouncedLowerPrecisionIsAWarningWhereTheBoundHolds) {
     // 17 bits: what three bf16 products give. At this K the bound of fp32 FMA is wider than the error.
     std::mt19937_64 g(25);
