@@ -222,15 +222,16 @@ void Drainer::flush() {
 
 void Drainer::watch_hooks() {
     interpose::refresh();
-    slots_seen_ = interpose::slots_patched();
-    if (slots_seen_ > 0 || recorder_.calls() > 0) return;
+    if (interpose::slots_patched() > 0 || recorder_.calls() > 0) return;
     if (libraries::cublas_api() == nullptr && libraries::cublaslt_api() == nullptr) return;
     // cuBLAS may have come a moment ago, with the slots still to be patched.
-    if (++unhooked_flushes_ == 2 || (stopping_ && unhooked_flushes_ == 1))
-        say_once("zero slots",
-                 "cuBLAS is in the process, but nothing that calls it could be hooked: NO CALL IS SEEN. "
-                 "`fumi doctor` "
-                 "says what was found.");
+    if (++unhooked_flushes_ < 2 && !stopping_) return;
+    for (const interpose::HookReport& hook : interpose::report().hooks)
+        if (hook.handed_out > 0) return;  // the program calls through pointers from dlsym
+    say_once("zero slots",
+             "cuBLAS is in the process, but nothing that calls it could be hooked: NO CALL IS SEEN. `fumi "
+             "doctor` says what "
+             "was found.");
 }
 
 // The device may still be at work, or gone: waits as long as results come in.

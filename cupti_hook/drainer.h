@@ -52,7 +52,6 @@ class Drainer {
     std::vector<rerun::Entry*> graphs_;   // captured: until the end
     bool head_written_ = false;
     int unhooked_flushes_ = 0;
-    std::size_t slots_seen_ = 0;
     std::string started_;
 };
 

@@ -32,6 +32,7 @@ struct Parts {
     explicit Parts(config::Config chosen) : config(std::move(chosen)) {}
 };
 std::atomic<Parts*> parts{nullptr};
+std::atomic_flag starting = ATOMIC_FLAG_INIT;
 
 // The observer until the first call: then the rest is started.
 class Starter final : public libraries::Observer {
@@ -60,6 +61,7 @@ void in_forked_child() noexcept {
     Parts* inherited = parts.exchange(nullptr);
     if (inherited == nullptr) return;
     const bool follow = inherited->config.follow_fork;
+    starting.clear();
     libraries::set_observer(follow ? &starter : nullptr);
 }
 
@@ -67,6 +69,10 @@ bool read_config(config::Config& config) {
     std::vector<config::Fault> faults;
     config = config::from_environment(&faults);
     for (const config::Fault& fault : faults) say("%s", fault.text().c_str());
+    if (config.limits.overhead > 0)
+        say("limits.overhead steers nothing in this version: every chosen call is checked; "
+            "improve_precision.every and "
+            "coverage: sampled make checks cheaper");
     return !config.modes.empty();
 }
 
@@ -115,7 +121,6 @@ void install_hooks() noexcept try {
 }
 
 void start() noexcept try {
-    static std::atomic_flag starting = ATOMIC_FLAG_INIT;
     if (starting.test_and_set())
         return;  // another thread is at it: its first calls go unseen rather than wait
     if (parts.load() == nullptr) start_parts();

@@ -1,5 +1,6 @@
 #include "cupti_hook/session_file.h"
 
+#include <link.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 
 #include "cupti_hook/cupti/kernel_names.h"
 #include "cupti_hook/interpose/interpose.h"
@@ -69,8 +71,32 @@ std::string command_line() {
     return text;
 }
 
+// torch/lib/libtorch_cpu.so has torch/version.py above it; a LibTorch has build-version instead.
+std::string torch_version() {
+    std::string library;
+    dl_iterate_phdr(
+        [](dl_phdr_info* info, std::size_t, void* found) {
+            if (std::string_view(info->dlpi_name).ends_with("/libtorch_cpu.so"))
+                *static_cast<std::string*>(found) = info->dlpi_name;
+            return 0;
+        },
+        &library);
+    if (library.empty()) return {};
+    const auto root = std::filesystem::path(library).parent_path().parent_path();
+    std::string line;
+    std::ifstream python(root / "version.py");
+    while (std::getline(python, line)) {
+        const auto quote = line.find('\'');
+        if (line.starts_with("__version__") && quote != std::string::npos)
+            return line.substr(quote + 1, line.find('\'', quote + 1) - quote - 1);
+    }
+    std::ifstream native(root / "build-version");
+    return std::getline(native, line) ? line : "unknown";
+}
+
 void write_versions(session::Writer& writer) {
     writer.set("fumi", FUMI_VERSION);
+    if (const std::string torch = torch_version(); !torch.empty()) writer.set("torch", torch);
     if (const auto* cublas = libraries::cublas_api()) {
         int number = 0;
         cublas->get_version(nullptr, &number);

@@ -7,7 +7,7 @@
 namespace fumi::rerun {
 
 namespace {
-constexpr std::size_t smallest = std::size_t{1} << 20;
+constexpr std::size_t smallest = std::size_t{256} << 10;
 }
 
 std::size_t Scratch::Hash::operator()(const Key& key) const noexcept {

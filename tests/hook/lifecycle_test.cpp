@@ -159,6 +159,13 @@ TEST(Lifecycle, PointersFromDlsymAreHooked) {
     EXPECT_EQ(passes(run), "3") << run.err;
 }
 
+TEST(Lifecycle, NothingHookedIsSaidLoudly) {
+    const Process run = execute({program("unhooked")});
+    EXPECT_EQ(run.status, 8) << run.err;
+    ASSERT_EQ(run.messages().size(), 1U) << run.err;
+    EXPECT_NE(run.messages()[0].find("NO CALL IS SEEN"), std::string::npos);
+}
+
 TEST(Lifecycle, CudaWithoutCublasIsNoMatter) {
     const Process run = execute(scenario("no_blas"));
     EXPECT_EQ(run.messages(), std::vector<std::string>());
