@@ -188,7 +188,7 @@ cudaError_t cudaGraphDebugDotPrint(cudaGraph_t handle, const char* path, unsigne
         for (const auto& node : graph->nodes) {
             (void)std::fprintf(file, "  n%zu [label=\"%s\"];\n", node->index, node->what.c_str());
             for (const Node* need : node->needs)
-                std::fprintf(file, "  n%zu -> n%zu;\n", need->index, node->index);
+                (void)std::fprintf(file, "  n%zu -> n%zu;\n", need->index, node->index);
         }
         (void)std::fprintf(file, "}\n");
         return std::fclose(file) == 0 ? cudaSuccess : cudaErrorOperatingSystem;

@@ -64,7 +64,7 @@ cudaError_t come_up() noexcept {
     // device.
     if (ready) {
         engine();
-        std::atexit(at_exit);
+        (void)std::atexit(at_exit);
         pthread_atfork(nullptr, nullptr, in_forked_child);
         load_injection();
     }
