@@ -98,9 +98,12 @@ void write_versions(session::Writer& writer) {
     writer.set("fumi", FUMI_VERSION);
     if (const std::string torch = torch_version(); !torch.empty()) writer.set("torch", torch);
     if (const auto* cublas = libraries::cublas_api()) {
-        int number = 0;
-        cublas->get_version(nullptr, &number);
-        if (number > 0) writer.set("cublas", library_version(static_cast<std::size_t>(number)));
+        int major = 0, minor = 0, patch = 0;
+        if (cublas->get_property(MAJOR_VERSION, &major) == CUBLAS_STATUS_SUCCESS &&
+            cublas->get_property(MINOR_VERSION, &minor) == CUBLAS_STATUS_SUCCESS &&
+            cublas->get_property(PATCH_LEVEL, &patch) == CUBLAS_STATUS_SUCCESS)
+            writer.set("cublas",
+                       std::to_string(major) + '.' + std::to_string(minor) + '.' + std::to_string(patch));
     }
     if (const auto* lt = libraries::cublaslt_api())
         writer.set("cublaslt", library_version(lt->get_version()));

@@ -13,7 +13,7 @@ CublasApi* load_from(const char* soname) {
     if (!library.find(api.get_stream, "cublasGetStream_v2") ||
         !library.find(api.get_pointer_mode, "cublasGetPointerMode_v2") ||
         !library.find(api.get_math_mode, "cublasGetMathMode") ||
-        !library.find(api.get_version, "cublasGetVersion_v2"))
+        !library.find(api.get_property, "cublasGetProperty"))
         return nullptr;
     return new CublasApi(api);
 }

@@ -8,7 +8,7 @@ struct CublasApi {
     decltype(&::cublasGetStream_v2) get_stream = nullptr;
     decltype(&::cublasGetPointerMode_v2) get_pointer_mode = nullptr;
     decltype(&::cublasGetMathMode) get_math_mode = nullptr;
-    decltype(&::cublasGetVersion_v2) get_version = nullptr;
+    decltype(&::cublasGetProperty) get_property = nullptr;
 };
 
 // nullptr while cuBLAS is not in the process, or lacks one of the above.

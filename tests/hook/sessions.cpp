@@ -74,6 +74,10 @@ Process execute(const std::vector<std::string>& command, const Environment& extr
     std::string pattern = std::filesystem::temp_directory_path() / "fumi-hook-XXXXXX";
     if (mkdtemp(pattern.data()) == nullptr) return result;
     result.directory = pattern;
+    result.keeper = std::shared_ptr<void>(nullptr, [pattern](void*) {
+        std::error_code code;
+        std::filesystem::remove_all(pattern, code);
+    });
     result.session = pattern + "/s.fumi";
     Environment environment = clean_environment();
     environment["FUMI_OUTPUT"] = result.session;

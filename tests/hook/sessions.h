@@ -1,6 +1,7 @@
 // Runs a program over the software device with the hook, and reads what it left.
 #pragma once
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,9 @@ using Environment = std::map<std::string, std::string>;
 struct Process {
     int status = -1;  // of exit, or 128 + signal
     std::string out, err;
-    std::string session;  // path of the session; the file may not be there
-    std::string directory;
+    std::string session;    // path of the session; the file may not be there
+    std::string directory;  // removed with the last copy of this
+    std::shared_ptr<void> keeper;
     // Lines of err that FuMi wrote.
     std::vector<std::string> messages() const;
 };
