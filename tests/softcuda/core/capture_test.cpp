@@ -229,7 +229,7 @@ TEST(Capture, WrongUseIsRefused) {
     std::stringstream text;
     text << std::ifstream(path).rdbuf();
     EXPECT_EQ(text.str().rfind("digraph", 0), 0U);
-    std::remove(path.c_str());
+    (void)std::remove(path.c_str());
     EXPECT_CUDA(cudaGraphDestroy(graph));
     cudaGetLastError();
 }

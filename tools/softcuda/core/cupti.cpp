@@ -15,11 +15,17 @@ namespace {
 struct Subscriber {
     CUpti_CallbackFunc callback = nullptr;
     void* data = nullptr;
+    Subscriber* kept_before = nullptr;
     std::atomic<bool> launch_kernel{false}, launch_kernel_ex{false}, graph_launch{false};
 };
 
-// Subscribers are never freed: a callback may be under way on another thread.
 std::atomic<Subscriber*> subscriber{nullptr};
+
+// Subscribers are never freed, a callback may be under way on another thread; the list keeps them reachable.
+void keep(Subscriber* who) {
+    static std::atomic<Subscriber*> all{nullptr};
+    who->kept_before = all.exchange(who);
+}
 std::atomic<std::uint32_t> correlations{0};
 
 const char* taken_by() {
@@ -128,6 +134,7 @@ CUptiResult cuptiSubscribe_v2(CUpti_SubscriberHandle* handle, CUpti_CallbackFunc
     who->data = data;
     Subscriber* nobody = nullptr;
     if (other == nullptr && subscriber.compare_exchange_strong(nobody, who)) {
+        keep(who);
         *handle = reinterpret_cast<CUpti_SubscriberHandle>(who);
         return CUPTI_SUCCESS;
     }
