@@ -9,6 +9,6 @@ extern "C" __attribute__((visibility("default"))) int InitializeInjection() {
         reinterpret_cast<cudaError_t (*)(int*)>(dlsym(RTLD_DEFAULT, "cudaGetDeviceCount"));
     int count = 0;
     if (count_devices != nullptr) count_devices(&count);
-    std::fprintf(stderr, "injected, devices: %d; ", count);
+    (void)std::fprintf(stderr, "injected, devices: %d; ", count);
     return 1;
 }
