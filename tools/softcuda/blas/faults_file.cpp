@@ -128,10 +128,12 @@ std::map<char, std::int64_t> read_shape(const Reader& reader, const YAML::Node& 
         if (std::find(known.begin(), known.end(), name) == known.end())
             reader.unknown(node, "dimension", name, known);
         if (value != "*") {
-            if (value.empty() || value.find_first_not_of("0123456789") != std::string::npos ||
-                value.size() > 18)
-                reader.fail(node.Mark(),
-                            "shape wants " + name + "=NUMBER or " + name + "=*, not '" + part + "'");
+            const bool number = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
+            if (!number || value.size() > 18) {
+                std::string wanted = "shape wants ";
+                wanted.append(name).append("=NUMBER or ").append(name).append("=*, not '").append(part);
+                reader.fail(node.Mark(), wanted.append("'"));
+            }
             dimensions[name[0]] = std::stoll(value);
         }
         begin = end + 1;

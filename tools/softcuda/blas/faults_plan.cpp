@@ -19,6 +19,10 @@ constexpr std::array<const char*, 13> names = {"round_inputs_bf16", "round_input
                                                "stale_output",      "swap_columns",
                                                "nondeterministic"};
 
+void complain(const char* what, const char* detail) noexcept {
+    static_cast<void>(std::fprintf(stderr, "softcuda: %s: %s\n", what, detail));
+}
+
 struct Counted {
     Rule rule;
     std::uint64_t matching = 0;
@@ -33,8 +37,7 @@ class Registry {
         try {
             for (auto& rule : read_rules(path)) rules_.push_back({std::move(rule)});
         } catch (const std::exception& error) {
-            std::fprintf(stderr, "softcuda: SOFTCUDA_FAULTS is not used, NO FAULT IS PLANTED: %s\n",
-                         error.what());
+            complain("SOFTCUDA_FAULTS is not used, NO FAULT IS PLANTED", error.what());
         }
     }
 
@@ -68,13 +71,12 @@ class Registry {
             const char* path = std::getenv("SOFTCUDA_FAULT_LOG");
             if (path == nullptr || *path == '\0') return;
             log_ = std::fopen(path, "ae");
-            if (log_ == nullptr)
-                std::fprintf(stderr, "softcuda: SOFTCUDA_FAULT_LOG: %s cannot be written\n", path);
+            if (log_ == nullptr) complain("SOFTCUDA_FAULT_LOG cannot be written", path);
         }
         if (log_ == nullptr) return;
         const std::string text = line.dump() + "\n";
         if (std::fputs(text.c_str(), log_) < 0 || std::fflush(log_) != 0)
-            std::fprintf(stderr, "softcuda: SOFTCUDA_FAULT_LOG: a line was lost: %s", text.c_str());
+            complain("SOFTCUDA_FAULT_LOG: a line was lost", text.c_str());
     }
 
   private:
@@ -134,7 +136,7 @@ std::shared_ptr<const Plan> plan(const char* function, const Shape& shape) noexc
     try {
         return registry().plan(function, shape);
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "softcuda: a planned fault was lost: %s\n", error.what());
+        complain("a planned fault was lost", error.what());
         return nullptr;
     }
 }
@@ -153,7 +155,7 @@ void log_planted(const Plan& plan, const Where& where) noexcept {
         }
         registry().write(line);
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "softcuda: SOFTCUDA_FAULT_LOG: a line was lost: %s\n", error.what());
+        complain("SOFTCUDA_FAULT_LOG: a line was lost", error.what());
     }
 }
 
@@ -163,7 +165,7 @@ void log_skipped(const Plan& plan, const char* reason) noexcept {
         line["skipped"] = reason;
         registry().write(line);
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "softcuda: SOFTCUDA_FAULT_LOG: a line was lost: %s\n", error.what());
+        complain("SOFTCUDA_FAULT_LOG: a line was lost", error.what());
     }
 }
 
