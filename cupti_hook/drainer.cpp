@@ -37,7 +37,7 @@ std::string now_text() {
     tm parts{};
     gmtime_r(&time.tv_sec, &parts);
     char text[40];
-    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    (void)std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
     return text;
 }
 
@@ -206,6 +206,7 @@ void Drainer::write_check(rerun::Entry& entry, const ErrorStats& stats, std::int
     record.verdict = static_cast<session::Verdict>(found.verdict);
     record.reason = found.reason;
     record.launches = found.launches;
+    record.check_ns = entry.host_ns;
     writer_->add(record);
 }
 

@@ -30,7 +30,7 @@ void print(const char* format, va_list arguments) noexcept {
     char line[2048];
     constexpr std::size_t prefix = sizeof "fumi: " - 1;
     std::memcpy(line, "fumi: ", prefix);
-    std::vsnprintf(line + prefix, sizeof line - prefix - 1, format, arguments);
+    (void)std::vsnprintf(line + prefix, sizeof line - prefix - 1, format, arguments);
     const std::size_t length = std::strlen(line);
     line[length] = '\n';
     [[maybe_unused]] const auto written = write(STDERR_FILENO, line, length + 1);

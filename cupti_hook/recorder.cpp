@@ -77,7 +77,7 @@ void Recorder::before(libraries::Call& call) noexcept {
     if (number == 1 || number % 256 == 0) start_origins();
     entry->origin = current_origin();
     choose_check(*entry);
-    overhead_ns_.fetch_add(now_ns(CLOCK_MONOTONIC) - begin, std::memory_order_relaxed);
+    entry->host_ns = now_ns(CLOCK_MONOTONIC) - begin;
     cupti::begin_gathering();
 }
 
@@ -112,8 +112,9 @@ void Recorder::after(libraries::Call&, int status) noexcept {
     else if (entry->checked)
         checker_.enqueue(*entry, now.check);
     now.entry = nullptr;
+    entry->host_ns += now_ns(CLOCK_MONOTONIC) - begin;
+    overhead_ns_.fetch_add(entry->host_ns, std::memory_order_relaxed);
     ring_.push(entry);
-    overhead_ns_.fetch_add(now_ns(CLOCK_MONOTONIC) - begin, std::memory_order_relaxed);
 }
 
 }  // namespace fumi

@@ -172,7 +172,7 @@ const char* Checker::save_output(const libraries::DriverApi& driver, Entry& entr
         check.scratch = scratch_.get(driver, entry.context, entry.call.stream, capture, fixed + plan.bytes);
     }
     if (check.scratch == 0) return "no device memory for a copy of C within limits.scratch";
-    if (save(driver, check.problem.c, plan, check.scratch + fixed, entry.call.stream) != CUDA_SUCCESS)
+    if (save(driver, plan, check.scratch + fixed, entry.call.stream) != CUDA_SUCCESS)
         return "C could not be saved before the call";
     check.problem.c = plan.view;
     return nullptr;

@@ -24,6 +24,7 @@ struct Entry {
     FumiOrigin origin{};
     const char* kernels[max_kernel_names] = {};
     std::int32_t kernel_count = 0;
+    std::int64_t host_ns = 0;           // that the calling thread spent in FuMi for this call
     std::int32_t status = 0;            // what the library returned
     const char* not_checked = nullptr;  // a reason of this program's configuration or state; static
     // The check, where there is one.

@@ -40,26 +40,34 @@ SavePlan plan_save(const MatrixView& c, std::int64_t m, std::int64_t n, std::int
         plan.data_offset = reinterpret_cast<std::intptr_t>(c.data) - plan.source.begin;
         return plan;
     }
-    if (batch != 1 || c.row_stride < 0 || c.col_stride < 0) {
-        plan.reason = "C is overwritten by the call, and too scattered to be saved";
-        return plan;
-    }
-    const bool by_columns = c.row_stride == 1;
-    if (!by_columns && c.col_stride != 1 && n != 1) {
+    const bool vector = n == 1, by_columns = c.row_stride == 1 && c.col_stride > 0;
+    const bool by_rows = c.col_stride == 1 && c.row_stride > 0;
+    if (batch != 1 || (!vector && !by_columns && !by_rows)) {
         plan.reason = "C is overwritten by the call, and too scattered to be saved";
         return plan;
     }
     plan.form = SavePlan::Form::rows_of_bytes;
     plan.bytes = dense;
-    plan.width = element * static_cast<std::size_t>(by_columns ? m : n);
-    plan.height = static_cast<std::size_t>(by_columns ? n : m);
-    plan.pitch = element * static_cast<std::size_t>(by_columns ? c.col_stride : c.row_stride);
-    plan.view.row_stride = by_columns ? 1 : n;
-    plan.view.col_stride = by_columns ? m : 1;
+    const auto set = [&](std::int64_t width, std::int64_t height, std::int64_t pitch) {
+        plan.width = element * static_cast<std::size_t>(width);
+        plan.height = static_cast<std::size_t>(height);
+        plan.pitch = element * static_cast<std::size_t>(pitch);
+    };
+    if (vector) {  // which may run backwards, as BLAS has it
+        set(1, m, std::abs(c.row_stride));
+        plan.view.row_stride = c.row_stride < 0 ? -1 : 1;
+        plan.data_offset = c.row_stride < 0 ? static_cast<std::int64_t>(element) * (m - 1) : 0;
+    } else if (by_columns) {
+        set(m, n, c.col_stride);
+        plan.view.col_stride = m;
+    } else {
+        set(n, m, c.row_stride);
+        plan.view.row_stride = n;
+    }
     return plan;
 }
 
-CUresult save(const libraries::DriverApi& driver, const MatrixView& c, SavePlan& plan, CUdeviceptr scratch,
+CUresult save(const libraries::DriverApi& driver, SavePlan& plan, CUdeviceptr scratch,
               CUstream stream) noexcept {
     plan.view.data = reinterpret_cast<const void*>(scratch + static_cast<CUdeviceptr>(plan.data_offset));
     if (plan.form == SavePlan::Form::span)
@@ -67,7 +75,7 @@ CUresult save(const libraries::DriverApi& driver, const MatrixView& c, SavePlan&
                                         stream);
     CUDA_MEMCPY2D copy{};
     copy.srcMemoryType = copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
-    copy.srcDevice = reinterpret_cast<CUdeviceptr>(c.data);
+    copy.srcDevice = static_cast<CUdeviceptr>(plan.source.begin);
     copy.srcPitch = plan.pitch;
     copy.dstDevice = scratch;
     copy.dstPitch = plan.width;

@@ -20,7 +20,7 @@ struct SavePlan {
     enum class Form { none, span, rows_of_bytes } form = Form::none;
     std::size_t bytes = 0;                         // of scratch
     MatrixView view;                               // of the copy, once `data` is set
-    Extent source;                                 // span: what is copied as it lies
+    Extent source;                                 // all of C
     std::int64_t data_offset = 0;                  // of element (0, 0, 0) in the copy
     std::size_t width = 0, height = 0, pitch = 0;  // rows_of_bytes
     const char* reason = nullptr;                  // why C cannot be saved
@@ -29,7 +29,7 @@ struct SavePlan {
 SavePlan plan_save(const MatrixView& c, std::int64_t m, std::int64_t n, std::int64_t batch) noexcept;
 
 // Enqueues the copy and points plan.view at it.
-CUresult save(const libraries::DriverApi& driver, const MatrixView& c, SavePlan& plan, CUdeviceptr scratch,
+CUresult save(const libraries::DriverApi& driver, SavePlan& plan, CUdeviceptr scratch,
               CUstream stream) noexcept;
 
 }  // namespace fumi::rerun

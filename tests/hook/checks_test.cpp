@@ -97,6 +97,15 @@ TEST(Streams, COverwrittenInPlaceIsCompared) {
     EXPECT_EQ(plain.out, run.out);
 }
 
+TEST(Streams, AScatteredCIsSavedToo) {
+    const Process plain = execute(scenario("scattered", 1), {}, false),
+                  run = execute(scenario("scattered", 1));
+    EXPECT_EQ(plain.out, run.out);
+    EXPECT_EQ(query(run.session, "select elements, verdict, coverage from checks order by call_id"),
+              (Rows{{"128", "pass", "full"}, {"40", "pass", "full"}, {"40", "pass", "full"}}))
+        << run.err;
+}
+
 // Fails where a copy of C or a check is enqueued on another stream than the call's.
 TEST(Streams, ChecksKeepTheirPlaceOnTheStream) {
     for (const char* seed : {"1", "2", "3"}) {

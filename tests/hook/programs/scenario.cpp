@@ -67,6 +67,23 @@ void overwritten(int count) {
     CUDA(cudaStreamDestroy(stream));
 }
 
+// C is a small part of a large matrix, or a vector with gaps, or one that runs backwards: saving it takes a
+// copy with pitch.
+void scattered(int) {
+    Product product;
+    const float alpha = 1, beta = 0.5f;
+    const Buffer<float> large(64 * 64, 4), vector(64 * 9, 5);
+    BLAS(cublasSgemm(product.handle, CUBLAS_OP_N, CUBLAS_OP_N, 16, 8, 64, &alpha, product.a, 64, product.b,
+                     64, &beta, large.get() + 5, 64));
+    BLAS(cublasSgemv(product.handle, CUBLAS_OP_T, 64, 40, &alpha, product.a, 64, product.b, 1, &beta, vector,
+                     9));
+    BLAS(cublasSgemv(product.handle, CUBLAS_OP_N, 40, 64, &alpha, product.a, 64, product.b, -1, &beta, vector,
+                     -9));
+    finish(product);
+    std::printf("%016llx %016llx\n", static_cast<unsigned long long>(large.hash()),
+                static_cast<unsigned long long>(vector.hash()));
+}
+
 // Two threads, each with its stream and handle.
 void threads(int count) {
     const auto work = [count] { in_place(count); };
@@ -184,6 +201,8 @@ int main(int argc, char** argv) {
         in_place(count);
     else if (name == "overwritten")
         overwritten(count);
+    else if (name == "scattered")
+        scattered(count);
     else if (name == "threads")
         threads(count);
     else if (name == "graph")

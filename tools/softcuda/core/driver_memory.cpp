@@ -178,6 +178,19 @@ CUresult cuMemcpyDtoD_v2(CUdeviceptr target, CUdeviceptr source, size_t count) {
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr target, CUdeviceptr source, size_t count, CUstream stream) {
     return copy(pointer(target), pointer(source), count, cudaMemcpyDeviceToDevice, stream, false);
 }
+// Within the device; the other kinds belong to whoever needs them.
+CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D* request, CUstream stream) {
+    if (request == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const CUDA_MEMCPY2D& r = *request;
+    if (r.srcMemoryType != CU_MEMORYTYPE_DEVICE || r.dstMemoryType != CU_MEMORYTYPE_DEVICE)
+        return CUDA_ERROR_NOT_SUPPORTED;
+    auto* target = static_cast<char*>(pointer(r.dstDevice)) + r.dstY * r.dstPitch + r.dstXInBytes;
+    const auto* source = static_cast<const char*>(pointer(r.srcDevice)) + r.srcY * r.srcPitch + r.srcXInBytes;
+    return driver_code(entry([&] {
+        return copy_on_stream({target, r.dstPitch, source, r.srcPitch, r.WidthInBytes, r.Height},
+                              cudaMemcpyDeviceToDevice, stream, false);
+    }));
+}
 
 CUresult cuMemsetD8_v2(CUdeviceptr target, unsigned char value, size_t count) {
     return fill(target, value, 1, count, nullptr);
