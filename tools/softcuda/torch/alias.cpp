@@ -96,7 +96,7 @@ c10::IValue AliasMap::to_cpu(const c10::IValue& value) {
         for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(to_cpu(tensor));
         return list;
     }
-    if (value.isList() && value.toListRef().size() != 0 &&
+    if (value.isList() && !value.toListRef().empty() &&
         value.toList().elementType()->kind() == c10::TypeKind::OptionalType) {
         c10::List<std::optional<at::Tensor>> list;
         for (const c10::IValue& element : value.toListRef()) {

@@ -71,7 +71,8 @@ extern "C" int softcuda_torch_start(void) {
         install_library_ops();
         return 0;
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "softcuda: cannot take over PyTorch's CUDA operations: %s\n", error.what());
+        (void)std::fprintf(stderr, "softcuda: cannot take over PyTorch's CUDA operations: %s\n",
+                           error.what());
         return -1;
     }
 }
