@@ -49,7 +49,7 @@ Environment clean_environment() {
     redirect("err", STDERR_FILENO);
     if (chdir(directory.c_str()) != 0) _exit(126);
     std::vector<std::string> texts;
-    for (const auto& [name, text] : environment) texts.push_back(name + "=" + text);
+    for (const auto& [name, text] : environment) texts.emplace_back(name).append("=").append(text);
     std::vector<char*> variables, arguments;
     for (std::string& text : texts) variables.push_back(text.data());
     for (const std::string& text : command) arguments.push_back(const_cast<char*>(text.c_str()));
