@@ -112,9 +112,7 @@ TEST(Lifecycle, AChildThatBeginsWithCudaItselfIsTraced) {
 }
 
 TEST(Lifecycle, AfterAResetThereAreNoMoreChecks) {
-    const Process run =
-        execute(scenario("reset", 3),
-                {{"LD_PRELOAD", std::string(FUMI_TEST_HARMLESS_RESET) + ":" + FUMI_TEST_PRELOAD}});
+    const Process run = execute(scenario("reset", 3), {{"LD_PRELOAD", FUMI_TEST_RESET_PRELOAD}});
     EXPECT_EQ(run.status, 6) << run.err;
     EXPECT_EQ(count_of(run), "6");
     EXPECT_EQ(passes(run), "3");
