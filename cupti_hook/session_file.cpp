@@ -26,13 +26,6 @@ namespace fumi {
 
 namespace {
 
-std::string with_process_id(std::string path) {
-    const std::string id = std::to_string(getpid());
-    for (std::size_t at = path.find("%p"); at != std::string::npos; at = path.find("%p", at + id.size()))
-        path.replace(at, 2, id);
-    return path;
-}
-
 // True where this process now holds `path` for itself. The claim is an abstract socket: it leaves nothing
 // behind and ends with the process, however that ends.
 bool claim(const std::string& path) {
@@ -138,8 +131,10 @@ void write_device(session::Writer& writer) {
 }  // namespace
 
 std::string session_path(const config::Config& config) {
-    std::filesystem::path path(with_process_id(config.output.empty() ? "fumi-%p.fumi" : config.output));
-    if (!config.output_dir.empty() && path.is_relative()) path = config.output_dir / path;
+    // Under `fumi run` config::session_path keeps the processes of one job apart, also those that run one
+    // after another. Without it a name is free again once its process has ended, as a user who starts a
+    // program twice expects; processes that live at the same time (torchrun's) are told apart by the claim.
+    std::filesystem::path path(config::session_path(config, getpid()));
     if (!claim(path.string()))
         path.replace_filename(path.stem().string() + '-' + std::to_string(getpid()) +
                               path.extension().string());
