@@ -1,17 +1,10 @@
 # PyTorch programs on the software device: the ops that tools/softcuda/torch redirects, and whole training runs.
-set(softcuda_preload $<TARGET_FILE:softcuda>)
-if(FUMI_SANITIZE MATCHES "address")
-  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libasan.so
-                  OUTPUT_VARIABLE softcuda_asan OUTPUT_STRIP_TRAILING_WHITESPACE)
-  set(softcuda_preload "${softcuda_asan}:$<TARGET_FILE:softcuda>")
-endif()
-
 # softcuda_torch_test(NAME COMMAND... [ENVIRONMENT ...]): Python on the device, nothing of FuMi in the process.
 function(softcuda_torch_test name)
   cmake_parse_arguments(arg "" "" "COMMAND;ENVIRONMENT" ${ARGN})
   add_test(NAME softcuda_torch.${name} COMMAND ${FUMI_PYTHON} ${arg_COMMAND} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   set_tests_properties(softcuda_torch.${name} PROPERTIES TIMEOUT 300 ENVIRONMENT
-    "LD_PRELOAD=${softcuda_preload};ASAN_OPTIONS=detect_leaks=0;PYTHONDONTWRITEBYTECODE=1;${arg_ENVIRONMENT}")
+    "LD_PRELOAD=${FUMI_SANITIZER_PRELOAD}$<TARGET_FILE:softcuda>;ASAN_OPTIONS=detect_leaks=0;PYTHONDONTWRITEBYTECODE=1;${arg_ENVIRONMENT}")
 endfunction()
 
 set(softcuda_pytest -m pytest -q -p no:cacheprovider)
