@@ -40,6 +40,20 @@ if(FUMI_SANITIZE)
   target_link_options(fumi_flags INTERFACE -fsanitize=${FUMI_SANITIZE})
 endif()
 
+# A sanitizer's runtime must be the first library of a process whose program is not instrumented (python) and which loads
+# instrumented libraries: FUMI_SANITIZER_PRELOAD goes in front of any LD_PRELOAD.
+set(FUMI_SANITIZER_RUNTIME "")
+set(FUMI_SANITIZER_PRELOAD "")
+if(FUMI_SANITIZE)
+  set(fumi_runtime libasan.so)
+  if(FUMI_SANITIZE MATCHES thread)
+    set(fumi_runtime libtsan.so)
+  endif()
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=${fumi_runtime}
+                  OUTPUT_VARIABLE FUMI_SANITIZER_RUNTIME OUTPUT_STRIP_TRAILING_WHITESPACE)
+  set(FUMI_SANITIZER_PRELOAD ${FUMI_SANITIZER_RUNTIME}:)
+endif()
+
 # fumi_link_injected(TARGET): links a library that is loaded into somebody else's process. Third-party archives and
 # libstdc++ go in statically, nothing but the symbols of TARGET's version script comes out.
 # Under a sanitizer libstdc++ stays shared: the sanitizer runtime must see throws.
