@@ -78,7 +78,8 @@ void* first_version(void* found, const char* symbol) noexcept {
 void* would_bind(void* handle, const char* symbol, const char* version) noexcept {
     for (void* scope : {global_scope(), handle}) {
         void* found = look_up(scope, symbol, version);
-        // The loader takes a preloaded library's symbol without a version for a reference with one; dlvsym does not.
+        // The loader takes a preloaded library's symbol without a version for a reference with one; dlvsym
+        // does not.
         if (version != nullptr && scope == global_scope())
             if (void* preloaded = preloaded_before(found, symbol, nullptr)) return preloaded;
         if (found != nullptr && !is_program_plt(found))

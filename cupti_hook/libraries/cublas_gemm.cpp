@@ -144,16 +144,16 @@ using GemmBatchedEx = cublasStatus_t(cublasHandle_t, Op, Op, int, int, int, cons
 #define FUMI_GEMM_FUNCTIONS(X)                                                                               \
     X(cublasSgemm_v2, gemm)                                                                                  \
     X(cublasDgemm_v2, gemm)                                                                                  \
-    X(cublasCgemm_v2, gemm) X(cublasZgemm_v2, gemm) X(cublasHgemm, gemm) X(cublasSgemm_v2_64, gemm)          \
-        X(cublasDgemm_v2_64, gemm) X(cublasCgemm_v2_64, gemm) X(cublasZgemm_v2_64, gemm) X(                  \
-            cublasHgemm_64, gemm) X(cublasSgemmEx, gemm_typed) X(cublasCgemmEx, gemm_typed)                  \
-            X(cublasSgemmEx_64, gemm_typed) X(cublasCgemmEx_64, gemm_typed) X(                               \
-                cublasSgemmStridedBatched, gemm_strided) X(cublasDgemmStridedBatched, gemm_strided)          \
-                X(cublasCgemmStridedBatched, gemm_strided) X(cublasZgemmStridedBatched, gemm_strided) X(     \
-                    cublasHgemmStridedBatched, gemm_strided) X(cublasSgemmStridedBatched_64, gemm_strided)   \
-                    X(cublasDgemmStridedBatched_64, gemm_strided) X(                                         \
-                        cublasCgemmStridedBatched_64, gemm_strided) X(cublasZgemmStridedBatched_64,          \
-                                                                      gemm_strided)                          \
+    X(cublasCgemm_v2, gemm)                                                                                  \
+    X(cublasZgemm_v2, gemm) X(cublasHgemm, gemm) X(cublasSgemm_v2_64, gemm) X(cublasDgemm_v2_64, gemm) X(    \
+        cublasCgemm_v2_64, gemm) X(cublasZgemm_v2_64, gemm) X(cublasHgemm_64, gemm)                          \
+        X(cublasSgemmEx, gemm_typed) X(cublasCgemmEx, gemm_typed) X(cublasSgemmEx_64, gemm_typed) X(         \
+            cublasCgemmEx_64, gemm_typed) X(cublasSgemmStridedBatched, gemm_strided)                         \
+            X(cublasDgemmStridedBatched, gemm_strided) X(cublasCgemmStridedBatched, gemm_strided) X(         \
+                cublasZgemmStridedBatched, gemm_strided) X(cublasHgemmStridedBatched, gemm_strided)          \
+                X(cublasSgemmStridedBatched_64, gemm_strided) X(cublasDgemmStridedBatched_64, gemm_strided)  \
+                    X(cublasCgemmStridedBatched_64, gemm_strided) X(cublasZgemmStridedBatched_64,            \
+                                                                    gemm_strided)                            \
                         X(cublasHgemmStridedBatched_64, gemm_strided) X(cublasSgemmBatched, gemm_batched) X( \
                             cublasDgemmBatched, gemm_batched) X(cublasCgemmBatched, gemm_batched)            \
                             X(cublasZgemmBatched, gemm_batched) X(cublasHgemmBatched, gemm_batched) X(       \

@@ -38,11 +38,12 @@ void traced(Call& call, cublasHandle_t handle, const Args&...) noexcept {
 #define FUMI_TRACED_FUNCTIONS(X)                                                                            \
     FUMI_SDCZ(X, getrfBatched)                                                                              \
     FUMI_SDCZ(X, getrsBatched)                                                                              \
-    FUMI_SDCZ(X, geqrfBatched) FUMI_SDCZ(X, gelsBatched) FUMI_SDCZ(X, getriBatched) FUMI_SDCZ(              \
-        X, matinvBatched) FUMI_SDCZ(X, trsm_v2) FUMI_SDCZ(X, trsm_v2_64) FUMI_SDCZ(X, trsmBatched)          \
-        FUMI_SDCZ(X, trsmBatched_64) FUMI_SDCZ(X, trmm_v2) FUMI_SDCZ(X, symm_v2) FUMI_SDCZ(                 \
-            X, syrk_v2) FUMI_SDCZ(X, syr2k_v2) FUMI_CZ(X, hemm_v2) FUMI_CZ(X, herk_v2) FUMI_CZ(X, her2k_v2) \
-            FUMI_CZ(X, gemm3m) X(cublasCgemm3mEx, traced) X(cublasCgemm3mBatched, traced) X(                \
+    FUMI_SDCZ(X, geqrfBatched)                                                                              \
+    FUMI_SDCZ(X, gelsBatched) FUMI_SDCZ(X, getriBatched) FUMI_SDCZ(X, matinvBatched) FUMI_SDCZ(             \
+        X, trsm_v2) FUMI_SDCZ(X, trsm_v2_64) FUMI_SDCZ(X, trsmBatched) FUMI_SDCZ(X, trsmBatched_64)         \
+        FUMI_SDCZ(X, trmm_v2) FUMI_SDCZ(X, symm_v2) FUMI_SDCZ(X, syrk_v2) FUMI_SDCZ(X, syr2k_v2) FUMI_CZ(   \
+            X, hemm_v2) FUMI_CZ(X, herk_v2) FUMI_CZ(X, her2k_v2) FUMI_CZ(X, gemm3m)                         \
+            X(cublasCgemm3mEx, traced) X(cublasCgemm3mBatched, traced) X(                                   \
                 cublasCgemm3mStridedBatched, traced) FUMI_SD(X, gemmGroupedBatched)                         \
                 FUMI_SD(X, gemmGroupedBatched_64) X(cublasGemmGroupedBatchedEx, traced) X(                  \
                     cublasGemmGroupedBatchedEx_64, traced) FUMI_SDCZ(X, symv_v2) FUMI_CZ(X, hemv_v2)        \

@@ -219,8 +219,8 @@ FUMI_DEVICE void judge_thread(const Memory& memory, const GemmCheckParams& param
     for (int r = 0; r < G::kRows; ++r) {
         const int row = row_of<G>(t, r);
         if (row >= tile.rows) break;
-            for (int lane = 0; lane < G::kLanes; ++lane) {
-                    for (int i = 0; i < kLaneWidth; ++i) {
+        for (int lane = 0; lane < G::kLanes; ++lane) {
+            for (int i = 0; i < kLaneWidth; ++i) {
                 const int column = column_start<G>(t, lane) + i;
                 if (column >= tile.columns) continue;
                 const Position at = {shared.rows[row], shared.columns[column], tile.batch};

@@ -119,7 +119,7 @@ std::string choose_python(const std::vector<std::string>& command) {
         return find_program(command[0]);
     const std::string beside = (fs::path(executable_path()).parent_path() / "python").string();
     for (const std::string& name : {beside, std::string("python"), std::string("python3")})
-        if (const std::string python = find_program(name); !python.empty()) return python;
+        if (std::string python = find_program(name); !python.empty()) return python;
     return {};
 }
 
@@ -270,7 +270,7 @@ int doctor(bool json, const std::vector<std::string>& command) {
                                         {"detail", finding.detail},
                                         {"remedy", finding.remedy}});
     if (!command.empty()) {
-        std::fflush(stdout);
+        static_cast<void>(std::fflush(stdout));  // before the program writes
         const Trial trial = trace(command);
         document["command"] = {{"status", trial.status}, {"sessions", trial.sessions}};
         if (!json) print_trial(trial);

@@ -211,7 +211,7 @@ int run(const RunOptions& options) {
     complete_preload(&environment);
 
     std::timespec begin{};
-    std::timespec_get(&begin, TIME_UTC);
+    static_cast<void>(std::timespec_get(&begin, TIME_UTC));
     const Ended ended = launch(options.command, environment);
     if (!ended.failure.empty()) {
         say(fmt::format("{} cannot be started: {}", options.command[0], ended.failure));

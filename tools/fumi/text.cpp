@@ -85,7 +85,7 @@ std::string percent(std::int64_t part, std::int64_t whole) {
 std::string duration(double seconds) {
     if (seconds < 1) return fmt::format("{:.0f} ms", seconds * 1000);
     if (seconds < 60) return fmt::format("{:.1f} s", seconds);
-    const auto whole = static_cast<std::int64_t>(seconds + 0.5);
+    const std::int64_t whole = std::llround(seconds);
     if (whole < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
     return fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
 }

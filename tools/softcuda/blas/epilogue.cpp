@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "tools/softcuda/blas/pack.h"
 
@@ -31,12 +32,20 @@ float read_scale(const float* pointer) noexcept {
 template <class T>
 T value_at(const void* pointer, cudaDataType type, std::int64_t i) noexcept {
     T result{};
-    visit_type(type, [&](auto tag) { result = widened<T>(static_cast<const decltype(tag)*>(pointer)[i]); });
+    visit_type(type, [&](auto tag) {  // a program may hand a scalar at any address
+        std::memcpy(&tag, static_cast<const char*>(pointer) + i * static_cast<std::int64_t>(sizeof tag),
+                    sizeof tag);
+        result = widened<T>(tag);
+    });
     return result;
 }
 template <class T>
 void put(void* pointer, cudaDataType type, std::int64_t i, T x) noexcept {
-    visit_type(type, [&](auto tag) { static_cast<decltype(tag)*>(pointer)[i] = store<decltype(tag)>(x); });
+    visit_type(type, [&](auto tag) {
+        tag = store<decltype(tag)>(x);
+        std::memcpy(static_cast<char*>(pointer) + i * static_cast<std::int64_t>(sizeof tag), &tag,
+                    sizeof tag);
+    });
 }
 
 // One batch entry's pass over the columns of D; `column` holds m values on their way from sum to result.

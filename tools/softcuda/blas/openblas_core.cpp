@@ -1,5 +1,6 @@
-// OpenBLAS chooses its kernels by the processor's model number, and takes the slowest where it does not know the number
-// (0.3.21 on a processor of 2023: a fifth of the speed). Here it is told by the instruction sets that are there.
+// OpenBLAS chooses its kernels by the processor's model number, and takes the slowest where it does not know
+// the number (0.3.21 on a processor of 2023: a fifth of the speed). Here it is told by the instruction sets
+// that are there.
 #include <cblas.h>
 
 #include <cstdlib>
