@@ -148,7 +148,7 @@ Tensor flatten_rnn_weights(at::TensorList weights, int64_t, int64_t, int64_t, in
                            bool) {
     std::vector<Tensor> flat;
     for (const Tensor& weight : weights) flat.push_back(weight.reshape({-1}));
-    const Tensor buffer = at::cat(flat);
+    Tensor buffer = at::cat(flat);
     int64_t offset = 0;
     for (const Tensor& weight : weights) {
         const std::vector<int64_t> sizes = weight.sizes().vec();
