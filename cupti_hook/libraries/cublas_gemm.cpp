@@ -141,28 +141,27 @@ using GemmBatchedEx = cublasStatus_t(cublasHandle_t, Op, Op, int, int, int, cons
                                      void* const*, cudaDataType, int, int, cublasComputeType_t,
                                      cublasGemmAlgo_t);
 
-#define FUMI_GEMM_FUNCTIONS(X)                                                                               \
-    X(cublasSgemm_v2, gemm)                                                                                  \
-    X(cublasDgemm_v2, gemm)                                                                                  \
-    X(cublasCgemm_v2, gemm)                                                                                  \
-    X(cublasZgemm_v2, gemm) X(cublasHgemm, gemm) X(cublasSgemm_v2_64, gemm) X(cublasDgemm_v2_64, gemm) X(    \
-        cublasCgemm_v2_64, gemm) X(cublasZgemm_v2_64, gemm) X(cublasHgemm_64, gemm)                          \
-        X(cublasSgemmEx, gemm_typed) X(cublasCgemmEx, gemm_typed) X(cublasSgemmEx_64, gemm_typed) X(         \
-            cublasCgemmEx_64, gemm_typed) X(cublasSgemmStridedBatched, gemm_strided)                         \
-            X(cublasDgemmStridedBatched, gemm_strided) X(cublasCgemmStridedBatched, gemm_strided) X(         \
-                cublasZgemmStridedBatched, gemm_strided) X(cublasHgemmStridedBatched, gemm_strided)          \
-                X(cublasSgemmStridedBatched_64, gemm_strided) X(cublasDgemmStridedBatched_64, gemm_strided)  \
-                    X(cublasCgemmStridedBatched_64, gemm_strided) X(cublasZgemmStridedBatched_64,            \
-                                                                    gemm_strided)                            \
-                        X(cublasHgemmStridedBatched_64, gemm_strided) X(cublasSgemmBatched, gemm_batched) X( \
-                            cublasDgemmBatched, gemm_batched) X(cublasCgemmBatched, gemm_batched)            \
-                            X(cublasZgemmBatched, gemm_batched) X(cublasHgemmBatched, gemm_batched) X(       \
-                                cublasSgemmBatched_64, gemm_batched) X(cublasDgemmBatched_64, gemm_batched)  \
-                                X(cublasCgemmBatched_64, gemm_batched)                                       \
-                                    X(cublasZgemmBatched_64, gemm_batched)                                   \
-                                        X(cublasHgemmBatched_64, gemm_batched) X(cublasGemmEx_64, gemm_ex)   \
-                                            X(cublasGemmStridedBatchedEx_64, gemm_strided_ex)                \
-                                                X(cublasGemmBatchedEx_64, gemm_batched_ex)
+// clang-format off
+#define FUMI_GEMM_FUNCTIONS(X) \
+    X(cublasSgemm_v2, gemm) X(cublasDgemm_v2, gemm) X(cublasCgemm_v2, gemm) X(cublasZgemm_v2, gemm) \
+    X(cublasHgemm, gemm) X(cublasSgemm_v2_64, gemm) X(cublasDgemm_v2_64, gemm) \
+    X(cublasCgemm_v2_64, gemm) X(cublasZgemm_v2_64, gemm) X(cublasHgemm_64, gemm) \
+    X(cublasSgemmEx, gemm_typed) X(cublasCgemmEx, gemm_typed) X(cublasSgemmEx_64, gemm_typed) \
+    X(cublasCgemmEx_64, gemm_typed) \
+    X(cublasSgemmStridedBatched, gemm_strided) X(cublasDgemmStridedBatched, gemm_strided) \
+    X(cublasCgemmStridedBatched, gemm_strided) X(cublasZgemmStridedBatched, gemm_strided) \
+    X(cublasHgemmStridedBatched, gemm_strided) X(cublasSgemmStridedBatched_64, gemm_strided) \
+    X(cublasDgemmStridedBatched_64, gemm_strided) X(cublasCgemmStridedBatched_64, gemm_strided) \
+    X(cublasZgemmStridedBatched_64, gemm_strided) X(cublasHgemmStridedBatched_64, gemm_strided) \
+    X(cublasSgemmBatched, gemm_batched) X(cublasDgemmBatched, gemm_batched) \
+    X(cublasCgemmBatched, gemm_batched) X(cublasZgemmBatched, gemm_batched) \
+    X(cublasHgemmBatched, gemm_batched) X(cublasSgemmBatched_64, gemm_batched) \
+    X(cublasDgemmBatched_64, gemm_batched) X(cublasCgemmBatched_64, gemm_batched) \
+    X(cublasZgemmBatched_64, gemm_batched) X(cublasHgemmBatched_64, gemm_batched) \
+    X(cublasGemmEx_64, gemm_ex) \
+    X(cublasGemmStridedBatchedEx_64, gemm_strided_ex) \
+    X(cublasGemmBatchedEx_64, gemm_batched_ex)
+// clang-format on
 
 FUMI_GEMM_FUNCTIONS(FUMI_TAG)
 FUMI_TAG(cublasGemmEx, gemm_ex)

@@ -71,42 +71,35 @@ void dotc_ex(Call& call, const Args&... args) noexcept {
     dot_ex_of<true>(call, args...);
 }
 
-#define FUMI_VECTOR_FUNCTIONS(X)                                                                            \
-    X(cublasSgemv_v2, gemv)                                                                                 \
-    X(cublasDgemv_v2, gemv)                                                                                 \
-    X(cublasCgemv_v2, gemv)                                                                                 \
-    X(cublasZgemv_v2, gemv) X(cublasSgemv_v2_64, gemv) X(cublasDgemv_v2_64, gemv) X(                        \
-        cublasCgemv_v2_64, gemv) X(cublasZgemv_v2_64, gemv) X(cublasSgemvStridedBatched, gemv_strided)      \
-        X(cublasDgemvStridedBatched, gemv_strided) X(cublasCgemvStridedBatched, gemv_strided) X(            \
-            cublasZgemvStridedBatched, gemv_strided) X(cublasHSHgemvStridedBatched, gemv_strided)           \
-            X(cublasHSSgemvStridedBatched, gemv_strided) X(cublasTSTgemvStridedBatched, gemv_strided) X(    \
-                cublasTSSgemvStridedBatched,                                                                \
-                gemv_strided) X(cublasSgemvStridedBatched_64,                                               \
-                                gemv_strided) X(cublasDgemvStridedBatched_64,                               \
-                                                gemv_strided) X(cublasCgemvStridedBatched_64, gemv_strided) \
-                X(cublasZgemvStridedBatched_64, gemv_strided) X(                                            \
-                    cublasHSHgemvStridedBatched_64,                                                         \
-                    gemv_strided) X(cublasHSSgemvStridedBatched_64,                                         \
-                                    gemv_strided) X(cublasTSTgemvStridedBatched_64, gemv_strided)           \
-                    X(cublasTSSgemvStridedBatched_64, gemv_strided) X(cublasSgemvBatched, gemv_batched) X(  \
-                        cublasDgemvBatched, gemv_batched) X(cublasCgemvBatched, gemv_batched)               \
-                        X(cublasZgemvBatched, gemv_batched) X(cublasHSHgemvBatched, gemv_batched) X(        \
-                            cublasHSSgemvBatched, gemv_batched) X(cublasTSTgemvBatched, gemv_batched)       \
-                            X(cublasTSSgemvBatched, gemv_batched) X(cublasSgemvBatched_64, gemv_batched) X( \
-                                cublasDgemvBatched_64, gemv_batched) X(cublasCgemvBatched_64, gemv_batched) \
-                                X(cublasZgemvBatched_64, gemv_batched) X(                                   \
-                                    cublasHSHgemvBatched_64, gemv_batched) X(cublasHSSgemvBatched_64,       \
-                                                                             gemv_batched)                  \
-                                    X(cublasTSTgemvBatched_64, gemv_batched) X(                             \
-                                        cublasTSSgemvBatched_64, gemv_batched) X(cublasSdot_v2, dot)        \
-                                        X(cublasDdot_v2, dot) X(cublasCdotu_v2, dot) X(cublasZdotu_v2, dot) \
-                                            X(cublasCdotc_v2, dotc) X(cublasZdotc_v2, dotc)                 \
-                                                X(cublasSdot_v2_64, dot) X(cublasDdot_v2_64, dot)           \
-                                                    X(cublasCdotu_v2_64, dot) X(cublasZdotu_v2_64, dot) X(  \
-                                                        cublasCdotc_v2_64, dotc) X(cublasZdotc_v2_64, dotc) \
-                                                        X(cublasDotEx, dot_ex) X(cublasDotEx_64, dot_ex)    \
-                                                            X(cublasDotcEx, dotc_ex)                        \
-                                                                X(cublasDotcEx_64, dotc_ex)
+// clang-format off
+#define FUMI_VECTOR_FUNCTIONS(X) \
+    X(cublasSgemv_v2, gemv) X(cublasDgemv_v2, gemv) X(cublasCgemv_v2, gemv) X(cublasZgemv_v2, gemv) \
+    X(cublasSgemv_v2_64, gemv) X(cublasDgemv_v2_64, gemv) X(cublasCgemv_v2_64, gemv) \
+    X(cublasZgemv_v2_64, gemv) \
+    X(cublasSgemvStridedBatched, gemv_strided) X(cublasDgemvStridedBatched, gemv_strided) \
+    X(cublasCgemvStridedBatched, gemv_strided) X(cublasZgemvStridedBatched, gemv_strided) \
+    X(cublasHSHgemvStridedBatched, gemv_strided) X(cublasHSSgemvStridedBatched, gemv_strided) \
+    X(cublasTSTgemvStridedBatched, gemv_strided) X(cublasTSSgemvStridedBatched, gemv_strided) \
+    X(cublasSgemvStridedBatched_64, gemv_strided) X(cublasDgemvStridedBatched_64, gemv_strided) \
+    X(cublasCgemvStridedBatched_64, gemv_strided) X(cublasZgemvStridedBatched_64, gemv_strided) \
+    X(cublasHSHgemvStridedBatched_64, gemv_strided) X(cublasHSSgemvStridedBatched_64, gemv_strided) \
+    X(cublasTSTgemvStridedBatched_64, gemv_strided) X(cublasTSSgemvStridedBatched_64, gemv_strided) \
+    X(cublasSgemvBatched, gemv_batched) X(cublasDgemvBatched, gemv_batched) \
+    X(cublasCgemvBatched, gemv_batched) X(cublasZgemvBatched, gemv_batched) \
+    X(cublasHSHgemvBatched, gemv_batched) X(cublasHSSgemvBatched, gemv_batched) \
+    X(cublasTSTgemvBatched, gemv_batched) X(cublasTSSgemvBatched, gemv_batched) \
+    X(cublasSgemvBatched_64, gemv_batched) X(cublasDgemvBatched_64, gemv_batched) \
+    X(cublasCgemvBatched_64, gemv_batched) X(cublasZgemvBatched_64, gemv_batched) \
+    X(cublasHSHgemvBatched_64, gemv_batched) X(cublasHSSgemvBatched_64, gemv_batched) \
+    X(cublasTSTgemvBatched_64, gemv_batched) X(cublasTSSgemvBatched_64, gemv_batched) \
+    X(cublasSdot_v2, dot) X(cublasDdot_v2, dot) X(cublasCdotu_v2, dot) X(cublasZdotu_v2, dot) \
+    X(cublasCdotc_v2, dotc) X(cublasZdotc_v2, dotc) \
+    X(cublasSdot_v2_64, dot) X(cublasDdot_v2_64, dot) X(cublasCdotu_v2_64, dot) \
+    X(cublasZdotu_v2_64, dot) \
+    X(cublasCdotc_v2_64, dotc) X(cublasZdotc_v2_64, dotc) \
+    X(cublasDotEx, dot_ex) X(cublasDotEx_64, dot_ex) \
+    X(cublasDotcEx, dotc_ex) X(cublasDotcEx_64, dotc_ex)
+// clang-format on
 
 FUMI_VECTOR_FUNCTIONS(FUMI_TAG)
 
