@@ -11,6 +11,14 @@
 namespace fumi {
 namespace {
 
+// Eta of the element that lies nearest to (or furthest over) its own bound, so that eta / bound is the ratio
+// judged. The largest eta of all can belong to another element: where the output is rounded, bounds differ
+// from element to element.
+double worst_eta(const ErrorStats& stats) noexcept {
+    const double eta = stats.max_ratio * stats.bound_at_max;
+    return std::isfinite(eta) && eta > 0 ? eta : stats.max_eta;
+}
+
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 // rms of the relative error of rounding to p bits, in units of 2^-p, over numbers with a uniform significand.
 constexpr double kRoundingRms = 0.4247;
@@ -63,7 +71,7 @@ std::string breach(const ErrorStats& stats, const Contract& contract, const Gemm
         "elements over{}; eta "
         "{:.3g} u): a fault of the kernel, not of the data",
         where, stats.worst_value, stats.worst_reference, stats.max_ratio, contract.name, stats.mismatches,
-        stats.elements, output, stats.max_eta);
+        stats.elements, output, worst_eta(stats));
 }
 
 std::string within(const ErrorStats& stats, const Contract& contract) {
@@ -74,7 +82,7 @@ std::string within(const ErrorStats& stats, const Contract& contract) {
     }
     if (contract.bound.exact != 0) return fmt::format("equal to the exact result ({})", contract.name);
     std::string text = fmt::format("within {}: eta {:.3g} u, at most {:.3g} of the bound", contract.name,
-                                   stats.max_eta, stats.max_ratio);
+                                   worst_eta(stats), stats.max_ratio);
     if (stats.max_rel_err > 1000 * contract.bound.u && stats.max_kappa > 100) {
         text += fmt::format("; relative errors up to {:.2g} come from the data (kappa up to {:.2g})",
                             stats.max_rel_err, stats.max_kappa);
@@ -102,7 +110,7 @@ void judge(Assessment& a, const ErrorStats& stats, const Contract& contract, con
             "eta {:.3g} u: more than {} allows, and what partial sums in {} explain (reduced-precision "
             "reduction is allowed "
             "for this call)",
-            stats.max_eta, contract.name, type_name(contract.output));
+            worst_eta(stats), contract.name, type_name(contract.output));
     } else if (broken) {
         a.verdict =
             contract.componentwise || stats.nonfinite_unexpected > 0 ? Judgement::fail : Judgement::warn;
@@ -157,7 +165,7 @@ Assessment assess(const ErrorStats& stats, const Contract& contract, const GemmP
     a.launches = static_cast<std::int64_t>(stats.launches);
     if (stats.elements > 0) {
         a.max_abs_err = stats.max_abs_err;
-        a.backward_error = stats.max_eta;
+        a.backward_error = worst_eta(stats);
         a.bound = stats.bound_at_max;
         if (stats.sum_abs_r > 0) a.kappa = stats.sum_g / stats.sum_abs_r;
     }

@@ -19,7 +19,7 @@ struct Assessment {
     std::string reason;  // one sentence
     std::int64_t elements = 0, mismatches = 0, nonfinite = 0;
     double max_abs_err, max_rel_err, rms_rel_err;
-    double backward_error;  // max |e| / (u G)
+    double backward_error;  // |e| / (u G) of the element nearest to its bound
     double bound;           // B / (u G) at the element of the largest |e| / B
     double ratio;           // the largest |e| / B: above 1 is a fail
     double effective_bits;  // NaN where too few elements are usable

@@ -43,8 +43,8 @@ struct CheckRecord {
     std::string coverage;   // full | sampled
     std::int64_t elements = 0;
     double max_abs_err, max_rel_err, rms_rel_err;
-    double backward_error;  // max |e| / (u G)
-    double bound;           // B / (u G) at the worst element
+    double backward_error;  // |e| / (u G) at the element nearest to (or furthest over) its bound
+    double bound;           // B / (u G) there
     double effective_bits;
     double amplification;  // kappa = G / |R|, the worst element's
     double significant_digits;
