@@ -65,7 +65,9 @@ bool ended(std::string text) {
 
 bool refused(const CuptiApi& api, CUptiResult result, const char* by) {
     if (result == CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED) {
-        const std::string who = *by != '\0' ? by : "another tool (nsys, ncu, a debugger or torch.profiler)";
+        constexpr std::string_view added = "CUPTI for ";  // by cuptiSubscribe_v2, before the name
+        std::string who = *by != '\0' ? by : "another tool (nsys, ncu, a debugger or torch.profiler)";
+        if (who.starts_with(added)) who.erase(0, added.size());
         say("CUPTI is in use by %s: calls are recorded without kernel names", who.c_str());
         return ended("CUPTI is in use by " + who);
     }
