@@ -80,6 +80,13 @@ find_path(FUMI_CUPTI_INCLUDE cupti.h
 add_library(fumi_cuda_headers INTERFACE)
 target_include_directories(fumi_cuda_headers SYSTEM INTERFACE ${FUMI_CUDA_INCLUDE} ${FUMI_CUPTI_INCLUDE})
 
+# cuDNN's headers: its wheel's, else the system's.
+find_path(FUMI_CUDNN_INCLUDE cudnn.h
+          PATHS ${FUMI_SITE_PACKAGES}/nvidia/cudnn/include ${FUMI_CUDA_INCLUDE} /usr/include REQUIRED)
+add_library(fumi_cudnn_headers INTERFACE)
+target_include_directories(fumi_cudnn_headers SYSTEM INTERFACE ${FUMI_CUDNN_INCLUDE})
+target_link_libraries(fumi_cudnn_headers INTERFACE fumi_cuda_headers)
+
 # LibTorch, for libfumi_torch.so and libsoftcuda_torch.so alone. Linked by path: Torch's own CMake package would ask
 # for a CUDA toolkit and set flags for everything. Symbols resolve to the libraries that the program has loaded.
 add_library(fumi_torch_headers INTERFACE)
