@@ -72,7 +72,7 @@ session::CallRecord record_of(const rerun::Entry& entry) {
     record.epilogue = libraries::epilogue_text(call);
     record.algorithm = libraries::algorithm_text(call);
     if (entry.status != 0)
-        record.not_checked = "the call failed: " + libraries::status_text(entry.status);
+        record.not_checked = "the call failed: " + libraries::status_text(call.library, entry.status);
     else if (!entry.checked)
         record.not_checked =
             entry.not_checked == call.not_checkable ? libraries::reason_text(call) : entry.not_checked;

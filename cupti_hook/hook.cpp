@@ -12,6 +12,7 @@
 #include "cupti_hook/cupti/kernel_names.h"
 #include "cupti_hook/drainer.h"
 #include "cupti_hook/interpose/interpose.h"
+#include "cupti_hook/libraries/cudnn_descriptors.h"
 #include "cupti_hook/libraries/hook_table.h"
 #include "cupti_hook/message.h"
 #include "cupti_hook/origin_client.h"
@@ -62,6 +63,7 @@ void in_forked_child() noexcept {
     if (inherited == nullptr) return;
     const bool follow = inherited->config.follow_fork;
     starting.clear();
+    libraries::backend::forget_after_fork();
     libraries::set_observer(follow ? &starter : nullptr);
 }
 

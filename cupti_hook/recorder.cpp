@@ -4,6 +4,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include "cupti_hook/cupti/kernel_names.h"
 #include "cupti_hook/origin_client.h"
 
@@ -70,6 +72,10 @@ void Recorder::before(libraries::Call& call) noexcept {
     }
     now.entry = entry;
     entry->call = call;
+    if (call.dnn != nullptr) {
+        std::memcpy(entry->dnn_call, call.dnn, libraries::dnn_call_bytes(*call.dnn));
+        entry->call.dnn = reinterpret_cast<const libraries::DnnCall*>(entry->dnn_call);
+    }
     entry->call_id = number;
     entry->start_ns = now_ns(CLOCK_REALTIME);
     entry->thread = thread_id();
@@ -87,6 +93,8 @@ void Recorder::choose_check(rerun::Entry& entry) noexcept {
         entry.not_checked = "trace mode";
     } else if (call.not_checkable != nullptr) {
         entry.not_checked = call.not_checkable;
+    } else if (call.library == libraries::Library::cudnn) {
+        entry.not_checked = "this version traces cuDNN calls without checking them";
     } else if (call.problem.m <= 0 || call.problem.n <= 0 || call.problem.batch <= 0) {
         entry.not_checked = no_elements;
     } else if (!functions_.accepts(call.function)) {

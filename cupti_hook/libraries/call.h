@@ -9,7 +9,9 @@
 
 namespace fumi::libraries {
 
-enum class Library : std::uint8_t { cublas, cublasLt };
+enum class Library : std::uint8_t { cublas, cublasLt, cudnn };
+
+struct DnnCall;  // cudnn_call.h
 
 // What is known of the algorithm of a call; -1 where unknown.
 struct Algorithm {
@@ -25,11 +27,15 @@ struct Algorithm {
 // (call_text.h).
 inline constexpr char no_reference[] = "no reference for ";
 inline constexpr char unknown_epilogue[] = "no reference for this epilogue";
+inline constexpr char no_graph_reference[] = "no reference for this graph";  // its operations are named
 
 struct Call {
     Library library = Library::cublas;
     const char* function = "";  // static
-    bool decoded = false;       // the fields from problem to algorithm mean something
+    bool decoded = false;  // the fields from problem to algorithm (cudnn: what dnn points at) mean something
+    // A cudnn call's own, in place of the fields from problem to algorithm. Storage of the calling thread
+    // until the call is recorded, of the ring's entry from then on.
+    const DnnCall* dnn = nullptr;
     GemmProblem problem;
     char op_a = 'N', op_b = 'N';     // N, T or C, as the caller said it
     std::int32_t compute_type = -1;  // cublasComputeType_t

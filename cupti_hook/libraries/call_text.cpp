@@ -2,15 +2,25 @@
 
 #include <cublasLt.h>
 
+#include "cupti_hook/libraries/cudnn_text.h"
 #include "kernels/contract.h"
 
 namespace fumi::libraries {
 
 const char* library_name(Library library) noexcept {
-    return library == Library::cublas ? "cublas" : "cublasLt";
+    switch (library) {
+        case Library::cublas:
+            return "cublas";
+        case Library::cublasLt:
+            return "cublasLt";
+        case Library::cudnn:
+            break;
+    }
+    return "cudnn";
 }
 
 std::string shape_text(const Call& call) {
+    if (call.library == Library::cudnn) return dnn_shape_text(call);
     if (!call.decoded) return {};
     const GemmProblem& p = call.problem;
     return "m=" + std::to_string(p.m) + " n=" + std::to_string(p.n) + " k=" + std::to_string(p.k) +
@@ -18,6 +28,7 @@ std::string shape_text(const Call& call) {
 }
 
 std::string dtypes_text(const Call& call) {
+    if (call.library == Library::cudnn) return dnn_dtypes_text(call);
     const GemmProblem& p = call.problem;
     if (!call.decoded) return p.a.type == DataType::none ? std::string() : type_name(p.a.type);
     std::string text;
@@ -66,10 +77,12 @@ std::string compute_name(std::int32_t type) {
 }  // namespace
 
 std::string compute_type_text(const Call& call) {
+    if (call.library == Library::cudnn) return dnn_compute_type_text(call);
     return compute_name(effective_compute_type(call));
 }
 
 std::string epilogue_text(const Call& call) {
+    if (call.library == Library::cudnn) return dnn_epilogue_text(call);
     if (call.library != Library::cublasLt || !call.decoded) return {};
     switch (call.epilogue) {
         case CUBLASLT_EPILOGUE_DEFAULT:
@@ -110,6 +123,7 @@ std::string epilogue_text(const Call& call) {
 }
 
 std::string algorithm_text(const Call& call) {
+    if (call.library == Library::cudnn) return dnn_algorithm_text(call);
     const Algorithm& a = call.algorithm;
     std::string text;
     const auto add = [&](const char* name, std::int32_t value) {
@@ -128,13 +142,15 @@ std::string algorithm_text(const Call& call) {
 
 std::string reason_text(const Call& call) {
     if (call.not_checkable == nullptr) return {};
+    if (call.not_checkable == no_graph_reference) return std::string(no_reference) + dnn_graph_text(call);
     if (call.not_checkable == no_reference) return std::string(no_reference) + call.function;
     if (call.decoded && call.library == Library::cublasLt && call.not_checkable == unknown_epilogue)
         return std::string(no_reference) + "epilogue " + epilogue_text(call);
     return call.not_checkable;
 }
 
-std::string status_text(int status) {
+std::string status_text(Library library, int status) {
+    if (library == Library::cudnn) return dnn_status_text(status);
     switch (status) {
         case CUBLAS_STATUS_NOT_INITIALIZED:
             return "CUBLAS_STATUS_NOT_INITIALIZED";

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "cupti_hook/libraries/call.h"
+#include "cupti_hook/libraries/cudnn_call.h"
 #include "kernels/contract.h"
 #include "kernels/gemm_check.h"
 #include "mapping/origin.h"
@@ -39,6 +40,9 @@ struct Entry {
     std::int64_t launches_written = 0;  // captured: launches in the session already
     std::uint32_t index = 0;
     Entry* next = nullptr;
+    // Where call.dnn points to, for a cudnn call. Never set up or copied as a whole: other calls leave it
+    // untouched.
+    alignas(libraries::DnnCall) unsigned char dnn_call[sizeof(libraries::DnnCall)];
 };
 
 // 256 bytes, so that slots do not share cache lines.
