@@ -30,8 +30,9 @@ struct ErrorStats {
     double worst_reference = 0;       // R there (real part)
     double max_kappa = 0;             // max G / |R| over R != 0
     double sum_g = 0, sum_abs_r = 0;  // their ratio is the typical kappa
-    // Effective bits (numerics section 2): regression of e/sqrt(Q) on z/sqrt(Q).
-    double see = 0, sez = 0, szz = 0;
+    // Effective bits (numerics section 5): sums of the products of e, z and s over Q, for the regression of
+    // e/sqrt(Q) on z/sqrt(Q) and s/sqrt(Q), with s = sum a b.
+    double see = 0, sez = 0, szz = 0, ses = 0, szs = 0, sss = 0;
     double sum_floor =
         0;  // sum of the variance of e/sqrt(Q) that a legal accumulation and output rounding explain
     std::uint64_t bits_elements = 0;

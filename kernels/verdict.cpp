@@ -29,9 +29,24 @@ constexpr std::uint64_t kFewestForPrecisionWarning = 64;
 // K <= 4096.
 constexpr double kPrecisionWarning = 12;
 
+// What is left of e after its regression on s and z. The slope on z is the bias of truncating sums, the slope
+// on s that of truncating inputs: cutting the inputs to p bits makes every product smaller by 1.44 * 2^-p on
+// average.
 double residual_variance(const ErrorStats& stats) noexcept {
-    const double explained = stats.szz > 0 ? stats.sez * stats.sez / stats.szz : 0;
-    return std::max(0.0, stats.see - explained) / static_cast<double>(stats.bits_elements);
+    double explained = 0, freedom = static_cast<double>(stats.bits_elements), szz = stats.szz,
+           sez = stats.sez;
+    const auto remove = [&](double product, double square) {
+        explained += product * product / square;
+        freedom -= freedom > 2 ? 1 : 0;
+    };
+    if (stats.sss > 0) {
+        remove(stats.ses, stats.sss);
+        szz -= stats.szs * stats.szs / stats.sss;
+        sez -= stats.szs * stats.ses / stats.sss;
+    }
+    // Where z is a multiple of s (K = 1), nothing of it is left but rounding errors.
+    if (szz > 1e-10 * stats.szz) remove(sez, szz);
+    return std::max(0.0, stats.see - explained) / freedom;
 }
 
 std::string element_name(const ErrorStats& stats, const GemmProblem& problem) {

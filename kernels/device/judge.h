@@ -230,8 +230,8 @@ FUMI_DEVICE_CALL double compare(ErrorStats& stats, const BoundNumbers& bound, co
     return e;
 }
 
-// Section 2: e / sqrt(Q) against z / sqrt(Q), both as if alpha were 1, and the variance that a legal kernel
-// explains.
+// Section 5: e / sqrt(Q) against z / sqrt(Q) and s / sqrt(Q), all as if alpha were 1, and the variance that a
+// legal kernel explains.
 FUMI_DEVICE_CALL void count_bits(ErrorStats& stats, const BoundNumbers& bound, const GemmProblem& problem,
                                  const ElementSums& sums, const Reference& reference, const Output& out,
                                  double scale_d) {
@@ -250,6 +250,9 @@ FUMI_DEVICE_CALL void count_bits(ErrorStats& stats, const BoundNumbers& bound, c
     stats.see += (x_re * x_re + x_im * x_im) / q;
     stats.sez += (x_re * sums.z.re + x_im * sums.z.im) / q;
     stats.szz += z2 / q;
+    stats.ses += (x_re * sums.s.re.hi + x_im * sums.s.im.hi) / q;
+    stats.szs += (sums.z.re * sums.s.re.hi + sums.z.im * sums.s.im.hi) / q;
+    stats.sss += s2 / q;
     // 0.4247 u |x| is the rms of rounding x. Sum of s_k^2 is at least z^2 / K, and about K (s^2 / 3 + Q / 2).
     const double walk = fmax(z2 / k, k * s2 / 3) + k * q / 2;
     const double r = modulus(out.reference.re.hi, out.reference.im.hi) + reference.addend_g * fabs(scale_d);

@@ -39,6 +39,9 @@ FUMI_DEVICE_CALL void merge(ErrorStats& into, const ErrorStats& from) {
     into.see += from.see;
     into.sez += from.sez;
     into.szz += from.szz;
+    into.ses += from.ses;
+    into.szs += from.szs;
+    into.sss += from.sss;
     into.sum_floor += from.sum_floor;
     into.bits_elements += from.bits_elements;
     into.launches += from.launches;

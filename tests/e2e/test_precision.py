@@ -14,7 +14,7 @@ torch.cuda.synchronize()
 """
 
 
-@pytest.mark.parametrize("allow, low, high", [("on", 10.0, 12.0), ("off", 20.0, 30.0)])
+@pytest.mark.parametrize("allow, low, high", [("on", 10.6, 11.6), ("off", 20.0, 30.0)])
 def test_effective_bits(tmp_path, allow, low, high):
     program = tmp_path / "products.py"
     program.write_text(PROGRAM)

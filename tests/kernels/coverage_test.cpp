@@ -35,6 +35,9 @@ void expect_equal(const ErrorStats& a, const ErrorStats& b) {
     EXPECT_NEAR(a.see, b.see, 1e-12 * b.see);
     EXPECT_NEAR(a.sez, b.sez, 1e-12 * (b.see + b.szz));
     EXPECT_NEAR(a.szz, b.szz, 1e-12 * b.szz);
+    EXPECT_NEAR(a.ses, b.ses, 1e-12 * (b.see + b.sss));
+    EXPECT_NEAR(a.szs, b.szs, 1e-12 * (b.szz + b.sss));
+    EXPECT_NEAR(a.sss, b.sss, 1e-12 * b.sss);
     EXPECT_NEAR(a.sum_floor, b.sum_floor, 1e-12 * b.sum_floor);
 }
 

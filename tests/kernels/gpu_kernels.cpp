@@ -85,6 +85,9 @@ json differences(const ErrorStats& device, const ErrorStats& host, bool transcen
     sum("see", device.see, host.see, host.see);
     sum("sez", device.sez, host.sez, std::sqrt(host.see * host.szz));
     sum("szz", device.szz, host.szz, host.szz);
+    sum("ses", device.ses, host.ses, std::sqrt(host.see * host.sss));
+    sum("szs", device.szs, host.szs, std::sqrt(host.szz * host.sss));
+    sum("sss", device.sss, host.sss, host.sss);
     sum("sum_floor", device.sum_floor, host.sum_floor, host.sum_floor);
     return all;
 }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t shown_calls = 5;
 constexpr int considered_checks = 500;
+constexpr std::size_t shown_apis = 8;
 
 struct Family {  // checks of one place, of which the worst is shown
     Suspect worst;
@@ -117,6 +118,41 @@ std::string verdicts(const Counts& counts, const Painter& paint) {
                        part(counts.warn, "warn", Colour::yellow), part(counts.fail, "fail", Colour::red));
 }
 
+// What was called, so that it can be seen whether all that should be watched was: fails first, then the most
+// frequent.
+std::string apis(const session::Reader& session) {
+    const auto groups = session.groups(session::By::api);
+    std::vector<std::vector<std::string>> rows;
+    std::int64_t rest = 0;
+    for (const session::Group& group : groups) {
+        if (rows.size() == shown_apis) {
+            rest += group.calls;
+            continue;
+        }
+        const double share = group.worst_backward_error / group.worst_bound;
+        rows.push_back(
+            {"  " + or_unknown(group.key, "no torch API"), group.phase, count(group.calls),
+             percent(group.checked, group.calls), count(group.pass), count(group.warn), count(group.fail),
+             std::isfinite(share) ? number(share) : "-",
+             std::isnan(group.min_effective_bits) ? "-" : fmt::format("{:.1f}", group.min_effective_bits)});
+    }
+    if (rows.empty()) return {};
+    std::string text = "\n" + table({{"  API"},
+                                     {"phase"},
+                                     {"calls", true},
+                                     {"checked", true},
+                                     {"pass", true},
+                                     {"warn", true},
+                                     {"fail", true},
+                                     {"worst eta/bound", true},
+                                     {"least bits", true}},
+                                    rows);
+    if (rest > 0)
+        text += fmt::format("  {} of {} more (fumi stats shows all)\n", plural(rest, "call"),
+                            plural(static_cast<std::int64_t>(groups.size() - rows.size()), "API"));
+    return text;
+}
+
 std::string worst_calls(const session::Reader& session, const Painter& paint) {
     auto found = families(session, true);
     const bool suspects = !found.empty();
@@ -186,6 +222,7 @@ std::string summary(const session::Reader& session, double seconds, const Painte
                 "\n";
     text += coverage(session, counts);
     text += verdicts(counts, paint);
+    text += apis(session);
     text += worst_calls(session, paint);
     text += fmt::format("\n  next: {}\n", advice(session, true));
     return text;

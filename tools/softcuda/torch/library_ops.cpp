@@ -13,8 +13,6 @@
 #include <ATen/ops/grid_sampler_2d.h>
 #include <ATen/ops/grid_sampler_2d_backward.h>
 #include <ATen/ops/mul.h>
-#include <ATen/ops/native_batch_norm.h>
-#include <ATen/ops/native_batch_norm_backward.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/relu.h>
 #include <torch/library.h>
@@ -79,26 +77,6 @@ Tensor cudnn_convolution_add_relu(const Tensor& self, const Tensor& weight, cons
     return biased_convolution(self, weight, bias, stride, padding, dilation, groups)
         .add_(z, alpha.value_or(at::Scalar(1)))
         .relu_();
-}
-
-std::tuple<Tensor, Tensor, Tensor, Tensor> cudnn_batch_norm(const Tensor& input, const Tensor& weight,
-                                                            const OptionalTensor& bias,
-                                                            const OptionalTensor& mean,
-                                                            const OptionalTensor& var, bool training,
-                                                            double momentum, double epsilon) {
-    auto [output, save_mean, save_var] =
-        at::native_batch_norm(input, weight, bias, mean, var, training, momentum, epsilon);
-    return {output, save_mean, save_var, at::empty({0}, input.options().dtype(at::kByte))};
-}
-
-std::tuple<Tensor, Tensor, Tensor> cudnn_batch_norm_backward(const Tensor& input, const Tensor& grad,
-                                                             const Tensor& weight, const OptionalTensor& mean,
-                                                             const OptionalTensor& var,
-                                                             const OptionalTensor& save_mean,
-                                                             const OptionalTensor& save_var, double epsilon,
-                                                             const Tensor&) {
-    return at::native_batch_norm_backward(grad, input, weight, mean, var, save_mean, save_var, true, epsilon,
-                                          std::array<bool, 3>{true, true, true});
 }
 
 Tensor cudnn_grid_sampler(const Tensor& self, const Tensor& grid) {
@@ -202,8 +180,6 @@ void install_library_ops() {
     library->impl("cudnn_convolution_transpose", TORCH_FN(cudnn_convolution_transpose));
     library->impl("cudnn_convolution_relu", TORCH_FN(cudnn_convolution_relu));
     library->impl("cudnn_convolution_add_relu", TORCH_FN(cudnn_convolution_add_relu));
-    library->impl("cudnn_batch_norm", TORCH_FN(cudnn_batch_norm));
-    library->impl("cudnn_batch_norm_backward", TORCH_FN(cudnn_batch_norm_backward));
     library->impl("cudnn_grid_sampler", TORCH_FN(cudnn_grid_sampler));
     library->impl("cudnn_grid_sampler_backward", TORCH_FN(cudnn_grid_sampler_backward));
     library->impl("cudnn_affine_grid_generator", TORCH_FN(cudnn_affine_grid_generator));
