@@ -148,6 +148,7 @@ struct DnnRnn {
     std::size_t weight_bytes = 0;
     cudnnRNNDescriptor_t descriptor = nullptr;  // alive during the call
     const int* host_lengths = nullptr;          // of each sequence; alive until the call returns
+    const void* reserve = nullptr;              // ties the backward calls to their forward one
 };
 
 struct DnnAttention {
@@ -178,10 +179,11 @@ struct DnnCall {
     DnnOperation operation = DnnOperation::none;
     std::int32_t tensor_count = 0;
     DataType compute_type = DataType::none;
-    std::int32_t math_type = -1;  // cudnnMathType_t of the legacy API
-    std::int32_t algorithm = -1;  // of the legacy API: cudnnConvolutionFwdAlgo_t and its like
-    double alpha = 1, beta = 0;   // the result is alpha op(...) + beta of what was there before
-    bool partly = false;          // the graph goes on behind the result that is described here
+    std::int32_t math_type = -1;           // cudnnMathType_t of the legacy API
+    std::int32_t algorithm = -1;           // of the legacy API: cudnnConvolutionFwdAlgo_t and its like
+    double alpha = 1, beta = 0;            // the result is alpha op(...) + beta of what was there before
+    double grid_alpha = 1, grid_beta = 0;  // of a sampler's dgrid
+    bool partly = false;                   // the graph goes on behind the result that is described here
     std::uint32_t graph_count = 0;
     struct GraphOperation {
         std::uint16_t type, mode;  // cudnnBackendDescriptorType_t; mode of a pointwise one

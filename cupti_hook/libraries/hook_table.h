@@ -12,7 +12,12 @@ std::span<const interpose::Hook> cublas_vector_hooks() noexcept;  // gemv and do
 std::span<const interpose::Hook> cublas_traced_hooks() noexcept;  // other arithmetic: told, not checked
 std::span<const interpose::Hook> cublaslt_hooks() noexcept;       // cublasLtMatmul: checked
 std::span<const interpose::Hook> cudnn_graph_hooks() noexcept;    // the backend API
-std::span<const interpose::Hook> cudnn_legacy_hooks() noexcept;   // functions of their own
+// cuDNN's functions of their own, by family.
+std::span<const interpose::Hook> cudnn_convolution_hooks() noexcept;
+std::span<const interpose::Hook> cudnn_norm_hooks() noexcept;
+std::span<const interpose::Hook> cudnn_rnn_hooks() noexcept;
+std::span<const interpose::Hook> cudnn_pointwise_hooks() noexcept;  // softmax, pooling, activation and the like
+std::span<const interpose::Hook> cudnn_sampling_hooks() noexcept;   // CTC, spatial transformer, dropout
 std::span<const interpose::Hook> context_hooks() noexcept;        // the end of contexts: told
 
 std::vector<interpose::Hook> all_hooks();

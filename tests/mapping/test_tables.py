@@ -22,6 +22,14 @@ REACH_CUBLAS = """mm addmm addmm_ bmm baddbmm baddbmm_ addmv addmv_ dot vdot _ad
     linalg_solve linalg_solve_triangular linalg_lu_solve linalg_lu_factor linalg_inv linalg_lstsq linalg_matrix_power
     linalg_matrix_exp linalg_pinv triangular_solve affine_grid_generator matrix_power matrix_exp cov""".split()
 
+# The same for cuDNN (aten/src/ATen/native/cudnn).
+REACH_CUDNN = """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution convolution_backward
+    cudnn_convolution cudnn_convolution_transpose cudnn_convolution_relu cudnn_convolution_add_relu batch_norm
+    instance_norm native_batch_norm native_batch_norm_backward cudnn_batch_norm cudnn_batch_norm_backward _cudnn_rnn
+    _cudnn_rnn_backward lstm gru rnn_tanh rnn_relu ctc_loss _cudnn_ctc_loss grid_sampler cudnn_grid_sampler
+    cudnn_grid_sampler_backward affine_grid_generator scaled_dot_product_attention
+    _scaled_dot_product_cudnn_attention""".split()
+
 
 def exists(name):
     try:
@@ -41,6 +49,11 @@ def test_names_exist(api):
 def test_every_op_that_reaches_cublas_is_there():
     mapped = {op for row in APIS.values() for op in row["ops"]}
     assert sorted(set(REACH_CUBLAS) - mapped) == []
+
+
+def test_every_op_that_reaches_cudnn_is_there():
+    mapped = {op for row in APIS.values() for op in row["ops"]}
+    assert sorted(set(REACH_CUDNN) - mapped) == []
 
 
 def test_the_generated_list_is_the_tables():
