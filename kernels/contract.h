@@ -31,7 +31,8 @@ struct BoundNumbers {
     double activation_error = 0;              // of the activation function itself, relative to |x|
     double accumulator_max = 0x1.fffffep127;  // sums past this may overflow
     double underflow =
-        0x1p-126;  // absolute error of one product or sum that underflows (flush to zero is legal)
+        0x1p-126;         // absolute error of one product or sum that underflows (flush to zero is legal)
+    double absolute = 0;  // what else one element may err by, in absolute terms
     std::int32_t accumulator_bits = 24;  // p_acc
     std::int32_t exact = 0;              // integer accumulation: equality is the test
 };

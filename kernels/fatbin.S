@@ -1,12 +1,13 @@
-/* The device code, as bytes in the read-only data. FUMI_FATBIN is the file that nvcc made. */
+/* One device image, as bytes in the read-only data. FUMI_FATBIN is the file that nvcc made, FUMI_IMAGE_BEGIN and _END its
+ * symbols. */
     .section .rodata
-    .global fumi_fatbin_begin
-    .global fumi_fatbin_end
-    .hidden fumi_fatbin_begin
-    .hidden fumi_fatbin_end
+    .global FUMI_IMAGE_BEGIN
+    .global FUMI_IMAGE_END
+    .hidden FUMI_IMAGE_BEGIN
+    .hidden FUMI_IMAGE_END
     .balign 64
-fumi_fatbin_begin:
+FUMI_IMAGE_BEGIN:
     .incbin FUMI_FATBIN
-fumi_fatbin_end:
+FUMI_IMAGE_END:
     .byte 0
     .section .note.GNU-stack, "", %progbits

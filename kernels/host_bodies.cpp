@@ -5,12 +5,41 @@
 namespace fumi {
 namespace {
 
-HostBodies best_bodies() noexcept {
+bool use_avx2() noexcept {
 #ifdef FUMI_HAVE_AVX2
     // __builtin_cpu_supports checks the operating system's support for the wider registers too.
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::host_bodies();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return false;
+#endif
+}
+
+HostBodies best_bodies() noexcept {
+#ifdef FUMI_HAVE_AVX2
+    if (use_avx2()) return avx2::host_bodies();
 #endif
     return baseline::host_bodies();
+}
+
+bool register_dnn_bodies(softcudaRegisterKernel_t registrar) noexcept {
+    struct DnnBody {
+        const char* name;
+        std::uint32_t param_bytes;
+        SoftcudaKernelBody body, fast;
+    };
+#ifdef FUMI_HAVE_AVX2
+#define FUMI_BODY(name, parameters, image) \
+    {kernel_name::name, sizeof(parameters), baseline::name, avx2::name},
+#else
+#define FUMI_BODY(name, parameters, image) \
+    {kernel_name::name, sizeof(parameters), baseline::name, baseline::name},
+#endif
+    static constexpr DnnBody bodies[] = {FUMI_DNN_KERNELS(FUMI_BODY)};
+#undef FUMI_BODY
+    bool registered = true;
+    for (const DnnBody& b : bodies)
+        registered &= registrar(b.name, use_avx2() ? b.fast : b.body, &b.param_bytes, 1) == 0;
+    return registered;
 }
 
 }  // namespace
@@ -25,7 +54,7 @@ bool register_host_bodies(softcudaRegisterKernel_t registrar) noexcept {
     registered &= registrar(kCheckComplex, bodies.check_complex, &check_size, 1) == 0;
     registered &= registrar(kCheckDoubleComplex, bodies.check_double_complex, &check_size, 1) == 0;
     registered &= registrar(kMergeKernel, bodies.merge_stats, &merge_size, 1) == 0;
-    return registered;
+    return register_dnn_bodies(registrar) && registered;
 }
 
 }  // namespace fumi

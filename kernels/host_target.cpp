@@ -3,17 +3,10 @@
 #include <new>
 
 #include "kernels/device/gemm_check_body.h"
+#include "kernels/host_block.h"
 
 namespace fumi::FUMI_TARGET {
 namespace {
-
-HostBlock<static_cast<int>(kCheckThreads)> block_of(const SoftcudaBlock* given) {
-    HostBlock<static_cast<int>(kCheckThreads)> block;
-    block.memory = {given->device_offset, given->device_begin, given->device_end};
-    block.block_index = given->block_idx.x;
-    block.block_count = given->grid_dim.x;
-    return block;
-}
 
 // Shared memory and the threads' own state, on the heap: together they are larger than a worker's stack may
 // be.

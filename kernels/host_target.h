@@ -1,7 +1,7 @@
-// The host bodies of one instruction set. kernels/host_target.cpp is compiled once for each, with FUMI_TARGET
+// The host bodies of one instruction set. kernels/host_*.cpp are compiled once for each, with FUMI_TARGET
 // naming it.
 #pragma once
-#include "kernels/error_stats.h"
+#include "kernels/dnn_params.h"
 #include "tools/softcuda/softcuda.h"
 
 namespace fumi {
@@ -11,11 +11,15 @@ struct HostBodies {
     void (*merge)(ErrorStats& into, const ErrorStats& from);
 };
 
+#define FUMI_DECLARE_BODY(name, parameters, image) void name(const SoftcudaBlock* given);
 namespace baseline {
 HostBodies host_bodies() noexcept;
-}
+FUMI_DNN_KERNELS(FUMI_DECLARE_BODY)
+}  // namespace baseline
 namespace avx2 {
 HostBodies host_bodies() noexcept;
-}
+FUMI_DNN_KERNELS(FUMI_DECLARE_BODY)
+}  // namespace avx2
+#undef FUMI_DECLARE_BODY
 
 }  // namespace fumi

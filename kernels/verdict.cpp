@@ -66,8 +66,7 @@ bool explained_by_reduction(const ErrorStats& stats, const Contract& contract) {
     return stats.max_ratio * stats.bound_at_max <= allowed && stats.max_eta <= allowed;
 }
 
-std::string breach(const ErrorStats& stats, const Contract& contract, const GemmProblem& problem) {
-    const std::string where = element_name(stats, problem);
+std::string breach(const ErrorStats& stats, const Contract& contract, const std::string& where) {
     if (stats.nonfinite_unexpected > 0 && std::isinf(stats.max_ratio)) {
         return fmt::format(
             "{} is {} where the reference is {:.9g} ({} such elements): a fault of the kernel, not of the "
@@ -117,7 +116,7 @@ bool precision_is_below(const ErrorStats& stats, const Contract& contract) {
            kPrecisionWarning * stats.sum_floor / static_cast<double>(stats.bits_elements);
 }
 
-void judge(Assessment& a, const ErrorStats& stats, const Contract& contract, const GemmProblem& problem) {
+void judge(Assessment& a, const ErrorStats& stats, const Contract& contract, const std::string& where) {
     const bool broken = stats.nonfinite_unexpected > 0 || stats.max_ratio > 1;
     if (broken && explained_by_reduction(stats, contract)) {
         a.verdict = Judgement::warn;
@@ -129,7 +128,7 @@ void judge(Assessment& a, const ErrorStats& stats, const Contract& contract, con
     } else if (broken) {
         a.verdict =
             contract.componentwise || stats.nonfinite_unexpected > 0 ? Judgement::fail : Judgement::warn;
-        a.reason = breach(stats, contract, problem);
+        a.reason = breach(stats, contract, where);
     } else if (stats.elements == 0 && stats.nonfinite_reference == 0) {
         a.verdict = Judgement::warn;
         a.reason = "no element was compared";
@@ -173,6 +172,10 @@ double effective_bits(const ErrorStats& stats, DataType output) noexcept {
 }
 
 Assessment assess(const ErrorStats& stats, const Contract& contract, const GemmProblem& problem) {
+    return assess(stats, contract, element_name(stats, problem));
+}
+
+Assessment assess(const ErrorStats& stats, const Contract& contract, const std::string& worst_element) {
     Assessment a;
     a.elements = static_cast<std::int64_t>(stats.elements);
     a.mismatches = static_cast<std::int64_t>(stats.mismatches);
@@ -191,7 +194,7 @@ Assessment assess(const ErrorStats& stats, const Contract& contract, const GemmP
     }
     a.ratio = stats.max_ratio;
     a.effective_bits = effective_bits(stats, contract.output);
-    judge(a, stats, contract, problem);
+    judge(a, stats, contract, worst_element);
     return a;
 }
 

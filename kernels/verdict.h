@@ -33,11 +33,13 @@ struct Assessment {
 void merge_stats(ErrorStats& into, const ErrorStats& from) noexcept;
 
 Assessment assess(const ErrorStats& stats, const Contract& contract, const GemmProblem& problem);
+// The same with the worst element already named.
+Assessment assess(const ErrorStats& stats, const Contract& contract, const std::string& worst_element);
 
 // The significand bits that the inputs would have to be rounded to for an error of this size: -log2( r /
-// (0.4247 sqrt 2) ) with r^2 the variance of e / sqrt(Q), less its regression on z and s (truncation of sums and inputs) and less what
-// a legal accumulation and the output's rounding explain. At most the bits of the output type, which is what
-// a legal kernel gets. NaN under 8 usable elements and for integers.
+// (0.4247 sqrt 2) ) with r^2 the variance of e / sqrt(Q), less its regression on z and s (truncation of sums
+// and inputs) and less what a legal accumulation and the output's rounding explain. At most the bits of the
+// output type, which is what a legal kernel gets. NaN under 8 usable elements and for integers.
 double effective_bits(const ErrorStats& stats, DataType output) noexcept;
 
 }  // namespace fumi

@@ -120,7 +120,8 @@ FUMI_DEVICE double accumulation_bound(const BoundNumbers& bound, const GemmProbl
     const double addends = (problem.bias != nullptr ? 3 : 2) * bound.u_acc;
     const double b =
         (spread + scaling + bound.input_error) * reference.product_g + addends * reference.addend_g;
-    return (complex ? 1.4142135623730951 * b : b) + (products + 1) * bound.underflow * (1 + reference.alpha);
+    return (complex ? 1.4142135623730951 * b : b) + (products + 1) * bound.underflow * (1 + reference.alpha) +
+           bound.absolute;
 }
 
 // The output of one element: D, or the auxiliary pre-activation.

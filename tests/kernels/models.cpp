@@ -52,6 +52,8 @@ double narrow_chain(const Products& a, const Products& b, int bits) {
     return sum;
 }
 
+}  // namespace
+
 double dot(const Products& a, const Products& b, const Arithmetic& how) {
     const std::size_t k = a.size();
     if (how.accumulator_bits < 24) return narrow_chain(a, b, how.accumulator_bits);
@@ -76,6 +78,8 @@ double dot(const Products& a, const Products& b, const Arithmetic& how) {
     }
     return 0;
 }
+
+namespace {
 
 Products line(const MatrixView& view, std::int64_t index, std::int64_t k, bool row, std::int64_t batch,
               const Arithmetic& how) {

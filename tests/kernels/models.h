@@ -25,6 +25,8 @@ struct Arithmetic {
 };
 
 void compute(Workload& workload, const Arithmetic& arithmetic);
+// sum a[k] b[k] so added up; input_bits is for the caller to apply.
+double dot(const std::vector<double>& a, const std::vector<double>& b, const Arithmetic& how);
 
 // Kinds of the software device's fault file.
 inline const std::vector<std::string> kFaults = {"round_inputs_bf16", "round_inputs_tf32",

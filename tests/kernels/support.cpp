@@ -21,10 +21,14 @@ int note_body(const char* name, SoftcudaKernelBody body, const uint32_t*, uint32
     return bodies().emplace(name, body).second ? 0 : -1;
 }
 
+}  // namespace
+
 SoftcudaKernelBody body_of(const char* name) {
     static const bool registered = register_host_bodies(note_body);
     return registered ? bodies().at(name) : nullptr;
 }
+
+namespace {
 
 DataType part_of(DataType type) {
     if (type == DataType::c64) return DataType::f64;

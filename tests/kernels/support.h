@@ -9,6 +9,7 @@
 
 #include "kernels/gemm_check.h"
 #include "kernels/verdict.h"
+#include "tools/softcuda/softcuda.h"
 
 namespace fumi::test {
 
@@ -55,6 +56,7 @@ NaiveElement naive(const GemmProblem& problem, std::int64_t row, std::int64_t co
 ErrorStats naive_stats(const GemmProblem& problem, const BoundNumbers& bound);
 
 // --- running
+SoftcudaKernelBody body_of(const char* kernel);  // as the software device would run it
 ErrorStats run_check(const GemmProblem& problem, const Contract& contract, const Coverage& coverage,
                      std::size_t ceiling = 1 << 20);
 ErrorStats run_check(const GemmProblem& problem, const Contract& contract);

@@ -1,0 +1,69 @@
+// Operations without a reference: their plans say so.
+#include "kernels/dnn_check.h"
+
+namespace fumi {
+namespace {
+
+CheckPlan refused(const char* reason) noexcept {
+    CheckPlan plan;
+    plan.reason = reason;
+    return plan;
+}
+
+}  // namespace
+
+CheckPlan plan_check(const BatchNormProblem&, const DnnContract&, const DnnCoverage&,
+                     const CheckTarget&) noexcept {
+    return refused("no reference for batch normalization");
+}
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const BatchNormProblem&) {
+    return assess(stats, contract.base, std::string("an element"));
+}
+
+CheckPlan plan_check(const AttentionProblem&, const DnnContract&, const DnnCoverage&,
+                     const CheckTarget&) noexcept {
+    return refused("no reference for attention");
+}
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const AttentionProblem&) {
+    return assess(stats, contract.base, std::string("an element"));
+}
+
+CheckPlan plan_check(const RnnProblem&, const DnnContract&, const DnnCoverage&, const CheckTarget&) noexcept {
+    return refused("no reference for recurrent networks");
+}
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const RnnProblem&) {
+    return assess(stats, contract.base, std::string("an element"));
+}
+
+CheckPlan plan_check(const SoftmaxProblem&, const DnnContract&, const DnnCoverage&,
+                     const CheckTarget&) noexcept {
+    return refused("no reference for softmax");
+}
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const SoftmaxProblem&) {
+    return assess(stats, contract.base, std::string("an element"));
+}
+
+CheckPlan plan_check(const PoolProblem&, const DnnContract&, const DnnCoverage&,
+                     const CheckTarget&) noexcept {
+    return refused("no reference for pooling");
+}
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const PoolProblem&) {
+    return assess(stats, contract.base, std::string("an element"));
+}
+
+CheckPlan plan_check(const CtcProblem&, const DnnContract&, const DnnCoverage&, const CheckTarget&) noexcept {
+    return refused("no reference for the CTC loss");
+}
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const CtcProblem&) {
+    return assess(stats, contract.base, std::string("an element"));
+}
+
+CheckPlan plan_check(const GridSampleProblem&, const DnnContract&, const DnnCoverage&,
+                     const CheckTarget&) noexcept {
+    return refused("no reference for grid sampling");
+}
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const GridSampleProblem&) {
+    return assess(stats, contract.base, std::string("an element"));
+}
+
+}  // namespace fumi

@@ -1,0 +1,52 @@
+// What the kernels of the cuDNN checks take, and the list of these kernels. Internal to kernels/.
+#pragma once
+#include "kernels/dnn_check.h"
+
+namespace fumi {
+
+inline constexpr unsigned kDnnThreads = kCheckThreads;
+
+// What every check kernel needs beside its problem.
+struct CheckCommon {
+    BoundNumbers bound;
+    DnnCoverage coverage;
+    ErrorStats* partials = nullptr;  // one per block
+    const ResultSlot* replayed = nullptr;
+};
+
+// The sums of one element over one slice of K.
+struct SlicedSums {
+    double hi, lo, g, q, z;
+};
+
+struct ConvCheckParams {
+    ConvProblem problem;
+    CheckCommon common;
+    // A cross of rows x columns in each of `batches` groups (see device/dnn/conv_places.h for what these
+    // are).
+    std::int64_t rows = 0, columns = 0, batches = 0;
+    std::int64_t slices =
+        1;  // of K. Above 1 sums go to `sums`, slice after slice, and the second kernel judges
+    SlicedSums* sums = nullptr;
+    ConvAlgorithm algorithm = ConvAlgorithm::unknown;
+    std::int32_t winograd_outputs = 0;
+};
+
+// The device images: 0 holds the GEMM checks and the merge.
+#define FUMI_DEVICE_IMAGES(X) X(0) X(1)
+
+// X(name, parameters, image): the kernel fumi_<name>, in device_images()[image].
+// clang-format off
+#define FUMI_DNN_KERNELS(X)                  \
+    X(conv_check_real, ConvCheckParams, 1)   \
+    X(conv_check_double, ConvCheckParams, 1) \
+    X(conv_combine, ConvCheckParams, 1)
+// clang-format on
+
+namespace kernel_name {
+#define FUMI_NAME_OF(name, parameters, image) inline constexpr const char* name = "fumi_" #name;
+FUMI_DNN_KERNELS(FUMI_NAME_OF)
+#undef FUMI_NAME_OF
+}  // namespace kernel_name
+
+}  // namespace fumi

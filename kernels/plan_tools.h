@@ -1,0 +1,64 @@
+// What the plans of the cuDNN checks share. Internal to kernels/.
+#pragma once
+#include <algorithm>
+
+#include "kernels/dnn_params.h"
+
+namespace fumi::plans {
+
+// Enough blocks to fill any GPU several times over; more would only add partials.
+inline constexpr std::int64_t kMostBlocks = 2048;
+inline constexpr std::int64_t kMostSamples = std::int64_t{1} << 19;  // draw() multiplies by a size in 64 bits
+
+inline std::size_t rounded(std::size_t bytes) noexcept {
+    return (bytes + 255) & ~std::size_t{255};
+}
+
+// Hands out scratch piece by piece; with a null base only the sum is kept.
+class Scratch {
+  public:
+    Scratch(const CheckTarget& target) noexcept
+        : base_(static_cast<char*>(target.scratch)), ceiling_(target.scratch_ceiling) {}
+    template <class T>
+    T* take(std::size_t count) noexcept {
+        const std::size_t at = used_;
+        used_ += rounded(count * sizeof(T));
+        return base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + at);
+    }
+    std::size_t used() const noexcept { return used_; }
+    std::size_t left() const noexcept { return used_ < ceiling_ ? ceiling_ - used_ : 0; }
+    bool fits() const noexcept { return used_ <= ceiling_; }
+
+  private:
+    char* base_;
+    std::size_t ceiling_, used_ = 0;
+};
+
+inline bool is_real(DataType type) noexcept {
+    return type == DataType::f32 || type == DataType::f16 || type == DataType::bf16 || type == DataType::f64;
+}
+inline bool same_sizes(const TensorView& a, const TensorView& b) noexcept {
+    return a.rank == b.rank && std::equal(a.size, a.size + a.rank, b.size);
+}
+inline std::int64_t elements(const TensorView& view) noexcept {
+    std::int64_t count = 1;
+    for (int d = 0; d < view.rank; ++d) count *= view.size[d];
+    return count;
+}
+// Two tensors of one shape, both there and of real types.
+inline bool usable(const TensorView& view, int rank) noexcept {
+    return view.data != nullptr && is_real(view.type) && view.rank == rank;
+}
+inline bool may_be_nonzero(const ScalarValue& s) noexcept {
+    return s.device != nullptr || s.re != 0 || s.im != 0;
+}
+inline CheckCommon common_of(const DnnContract& contract, const DnnCoverage& coverage,
+                             const CheckTarget& target) noexcept {
+    CheckCommon common;
+    common.bound = contract.base.bound;
+    common.coverage = coverage;
+    common.replayed = target.replayed;
+    return common;
+}
+
+}  // namespace fumi::plans
