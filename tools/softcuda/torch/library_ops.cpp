@@ -6,7 +6,6 @@
 #include <ATen/ops/add.h>
 #include <ATen/ops/affine_grid_generator.h>
 #include <ATen/ops/affine_grid_generator_backward.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/convolution.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -29,10 +28,6 @@ using at::IntArrayRef;
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
-// No cuDNN for recurrent nets: PyTorch takes its own path over GEMMs and cells.
-bool cudnn_is_acceptable(const Tensor&) {
-    return false;
-}
 bool use_cudnn_ctc_loss(const Tensor&, const Tensor&, IntArrayRef, IntArrayRef, int64_t) {
     return false;
 }
@@ -120,23 +115,6 @@ Tensor masked_scale(const Tensor& self, const Tensor& mask, double scale) {
     return at::mul(at::mul(self, mask.to(self.scalar_type())), scale);
 }
 
-// Weights of a recurrent net as views of one buffer. cuDNN's order within it matters to cuDNN alone, which is
-// not used here.
-Tensor flatten_rnn_weights(at::TensorList weights, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool,
-                           bool) {
-    std::vector<Tensor> flat;
-    for (const Tensor& weight : weights) flat.push_back(weight.reshape({-1}));
-    Tensor buffer = at::cat(flat);
-    int64_t offset = 0;
-    for (const Tensor& weight : weights) {
-        const std::vector<int64_t> sizes = weight.sizes().vec();
-        const Tensor view = buffer.narrow(0, offset, weight.numel()).view(sizes);
-        weight.set_(view.storage(), view.storage_offset(), sizes, view.strides());
-        offset += view.numel();
-    }
-    return buffer;
-}
-
 // Lists may mix devices here: element by element, each copy takes its own way.
 void foreach_copy(at::TensorList targets, at::TensorList sources, bool non_blocking) {
     TORCH_CHECK(targets.size() == sources.size(), "Tensor lists must have the same number of tensors, got ",
@@ -171,7 +149,6 @@ std::tuple<Tensor, Tensor> rms_norm_backward(const Tensor& grad, const Tensor& i
 void install_library_ops() {
     static auto* const library =
         new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::CUDA, __FILE__, __LINE__);
-    library->impl("cudnn_is_acceptable", TORCH_FN(cudnn_is_acceptable));
     library->impl("_use_cudnn_ctc_loss", TORCH_FN(use_cudnn_ctc_loss));
     library->impl("_use_cudnn_ctc_loss.Tensor", TORCH_FN(use_cudnn_ctc_loss_tensor));
     library->impl("_fused_sdp_choice", TORCH_FN(fused_sdp_choice));
@@ -184,7 +161,6 @@ void install_library_ops() {
     library->impl("cudnn_grid_sampler_backward", TORCH_FN(cudnn_grid_sampler_backward));
     library->impl("cudnn_affine_grid_generator", TORCH_FN(cudnn_affine_grid_generator));
     library->impl("cudnn_affine_grid_generator_backward", TORCH_FN(cudnn_affine_grid_generator_backward));
-    library->impl("_cudnn_rnn_flatten_weight", TORCH_FN(flatten_rnn_weights));
     library->impl("native_dropout", TORCH_FN(native_dropout));
     library->impl("_fused_dropout", TORCH_FN(fused_dropout));
     library->impl("_masked_scale", TORCH_FN(masked_scale));
