@@ -45,6 +45,7 @@ struct Shape {
 struct Plan {
     Kind kind{};
     std::string function;
+    std::string operation;  // of functions that stand for several: convolution_forward, attention_backward...
     Shape shape;
     std::uint64_t seed = 0;
     std::uint64_t matching_ordinal = 0;  // among the calls that this fault's selection matches, from 1
@@ -55,7 +56,8 @@ struct Plan {
 
 // The fault that the file plants in this call, if any. Counts the call: once for each library call, in call
 // order.
-std::shared_ptr<const Plan> plan(const char* function, const Shape& shape) noexcept;
+std::shared_ptr<const Plan> plan(const char* function, const Shape& shape,
+                                 const char* operation = "") noexcept;
 
 // True where SOFTCUDA_FAULTS names a file that could be read. A bad file is said on stderr and plants
 // nothing.

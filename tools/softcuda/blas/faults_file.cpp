@@ -143,8 +143,8 @@ std::map<char, std::int64_t> read_shape(const Reader& reader, const YAML::Node& 
 
 Rule read_rule(const Reader& reader, const YAML::Node& node) {
     if (!node.IsMap()) reader.fail(node.Mark(), "a fault must be a map with function and kind");
-    static const std::vector<std::string> known = {"function", "kind", "nth", "every",
-                                                   "shape",    "seed", "args"};
+    static const std::vector<std::string> known = {"function", "kind", "nth",  "every",
+                                                   "shape",    "seed", "args", "operation"};
     for (const auto& entry : node) {
         const auto key = reader.text(entry.first, "a key");
         if (std::find(known.begin(), known.end(), key) == known.end())
@@ -154,6 +154,7 @@ Rule read_rule(const Reader& reader, const YAML::Node& node) {
         if (!node[needed]) reader.fail(node.Mark(), std::string("the fault has no ") + needed);
     Rule rule;
     rule.function = reader.text(node["function"], "function");
+    if (node["operation"]) rule.operation = reader.text(node["operation"], "operation");
     const auto kind = reader.text(node["kind"], "kind");
     if (const auto named = kind_named(kind))
         rule.plan.kind = *named;

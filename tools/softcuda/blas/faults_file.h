@@ -7,7 +7,8 @@
 namespace softcuda::faults {
 
 struct Rule {
-    std::string function;                     // glob over library function names
+    std::string function;         // glob over library function names
+    std::string operation = "*";  // glob over what the call does, of functions that stand for several
     std::map<char, std::int64_t> dimensions;  // of m, n, k, b (batch) those that must be equal
     std::uint64_t nth = 0, every = 0;         // one of them is set, counted from 1
     Plan plan;                                // kind, seed and arguments

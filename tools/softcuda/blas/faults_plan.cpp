@@ -43,19 +43,20 @@ class Registry {
 
     bool active() const noexcept { return !rules_.empty(); }
 
-    std::shared_ptr<const Plan> plan(const char* function, const Shape& shape) {
+    std::shared_ptr<const Plan> plan(const char* function, const Shape& shape, const char* operation) {
         if (rules_.empty()) return nullptr;
         const std::lock_guard lock(mutex_);
         const std::uint64_t ordinal = ++calls_[function];
         std::shared_ptr<const Plan> chosen;
         for (Counted& counted : rules_) {
-            if (!matches(counted.rule, function, shape)) continue;
+            if (!matches(counted.rule, function, shape, operation)) continue;
             const std::uint64_t matching = ++counted.matching;
             const bool due =
                 counted.rule.nth != 0 ? matching == counted.rule.nth : matching % counted.rule.every == 0;
             if (!due || chosen != nullptr) continue;  // one fault a call: the first in the file
             auto plan = std::make_shared<Plan>(counted.rule.plan);
             plan->function = function;
+            plan->operation = operation;
             plan->shape = shape;
             plan->matching_ordinal = matching;
             plan->function_ordinal = ordinal;
@@ -80,8 +81,11 @@ class Registry {
     }
 
   private:
-    static bool matches(const Rule& rule, const char* function, const Shape& shape) noexcept {
-        if (!matches_glob(rule.function.c_str(), function)) return false;
+    static bool matches(const Rule& rule, const char* function, const Shape& shape,
+                        const char* operation) noexcept {
+        if (!matches_glob(rule.function.c_str(), function) ||
+            !matches_glob(rule.operation.c_str(), operation))
+            return false;
         for (const auto& [dimension, value] : rule.dimensions) {
             const std::int64_t actual = dimension == 'm'   ? shape.m
                                         : dimension == 'n' ? shape.n
@@ -105,15 +109,17 @@ Registry& registry() {
 }
 
 nlohmann::json described(const Plan& plan) {
-    return {{"function", plan.function},
-            {"kind", name_of(plan.kind)},
-            {"matching_ordinal", plan.matching_ordinal},
-            {"function_ordinal", plan.function_ordinal},
-            {"m", plan.shape.m},
-            {"n", plan.shape.n},
-            {"k", plan.shape.k},
-            {"batch", plan.shape.batch},
-            {"seed", plan.seed}};
+    nlohmann::json line = {{"function", plan.function},
+                           {"kind", name_of(plan.kind)},
+                           {"matching_ordinal", plan.matching_ordinal},
+                           {"function_ordinal", plan.function_ordinal},
+                           {"m", plan.shape.m},
+                           {"n", plan.shape.n},
+                           {"k", plan.shape.k},
+                           {"batch", plan.shape.batch},
+                           {"seed", plan.seed}};
+    if (!plan.operation.empty()) line["operation"] = plan.operation;
+    return line;
 }
 
 }  // namespace
@@ -132,9 +138,9 @@ bool active() noexcept {
     return registry().active();
 }
 
-std::shared_ptr<const Plan> plan(const char* function, const Shape& shape) noexcept {
+std::shared_ptr<const Plan> plan(const char* function, const Shape& shape, const char* operation) noexcept {
     try {
-        return registry().plan(function, shape);
+        return registry().plan(function, shape, operation);
     } catch (const std::exception& error) {
         complain("a planned fault was lost", error.what());
         return nullptr;

@@ -79,7 +79,8 @@ std::uint64_t next_run() noexcept {
     return ++runs;
 }
 
-// Why the plan cannot be planted in this product at all, or null.
+}  // namespace
+
 const char* obstacle(const Gemm& gemm, const faults::Plan& plan) noexcept {
     switch (plan.kind) {
         case Kind::round_inputs_bf16:
@@ -108,8 +109,6 @@ Planted planted_in_sum(const Gemm& gemm, const faults::Plan& plan, faults::Where
     if (plan.kind == Kind::nondeterministic) planted.sum.run = next_run();
     return planted;
 }
-
-}  // namespace
 
 void run_faulty(const Gemm& gemm, const faults::Plan& plan) {
     if (const char* reason = obstacle(gemm, plan)) {

@@ -12,6 +12,10 @@ struct Planted {
 };
 void run_planted(const Gemm& gemm, const Planted& planted);  // the product, with these deviations
 
+// Why the plan cannot be planted in this product at all, or null; and what it means for the product's sum.
+const char* obstacle(const Gemm& gemm, const faults::Plan& plan) noexcept;
+Planted planted_in_sum(const Gemm& gemm, const faults::Plan& plan, faults::Where& where);
+
 void run_faulty(const Gemm& gemm, const faults::Plan& plan);
 
 // Results of any other kind of call (solvers, vector updates): plants the plan's output fault, or logs that

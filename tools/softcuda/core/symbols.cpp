@@ -10,7 +10,7 @@ extern "C" {
 // The real dlsym, which symbols_dlsym.S jumps to.
 void* softcuda_real_dlsym = nullptr;
 void* softcuda_find_real_dlsym() noexcept;
-void* softcuda_dlsym_in(void* handle, const char* name) noexcept;
+void* softcuda_dlsym_in(void* handle, const char* name, const void* caller) noexcept;
 }
 
 namespace {
@@ -36,16 +36,29 @@ bool may_be_ours(const char* name) noexcept {
     return std::strncmp(name, "cu", 2) == 0 || std::strncmp(name, "__cuda", 6) == 0;
 }
 
-bool of_nvidia(const void* address) noexcept {
+// The name of the file that the address was loaded from; "" where there is none.
+const char* file_of(const void* address) noexcept {
     Dl_info where{};
-    if (dladdr(address, &where) == 0 || where.dli_fname == nullptr) return false;
+    if (dladdr(address, &where) == 0 || where.dli_fname == nullptr) return "";
     const char* slash = std::strrchr(where.dli_fname, '/');
-    const char* file = slash == nullptr ? where.dli_fname : slash + 1;
+    return slash == nullptr ? where.dli_fname : slash + 1;
+}
+
+bool of_nvidia(const void* address) noexcept {
+    const char* file = file_of(address);
     for (const char* library : {"libcuda.so", "libcudart.so", "libcublas", "libcudnn", "libcupti.so",
                                 "libcufft.so", "libcurand.so", "libcusparse.so", "libcusolver.so"}) {
         if (std::strncmp(file, library, std::strlen(library)) == 0) return true;
     }
     return false;
+}
+
+// libcudnn.so finds the parts that its own functions live in by dlsym: there it must not find this device.
+bool within_cudnn(const void* found, const void* caller) noexcept {
+    const auto in_cudnn = [](const void* address) {
+        return std::strncmp(file_of(address), "libcudnn", std::strlen("libcudnn")) == 0;
+    };
+    return in_cudnn(caller) && in_cudnn(found);
 }
 
 }  // namespace
@@ -62,11 +75,12 @@ void* softcuda_find_real_dlsym() noexcept {
     return known;
 }
 
-void* softcuda_dlsym_in(void* handle, const char* name) noexcept {
+void* softcuda_dlsym_in(void* handle, const char* name, const void* caller) noexcept {
     void* found = real_dlsym()(handle, name);
     if (found == nullptr || !may_be_ours(name)) return found;
     void* ours = softcuda::own_symbol(name);
-    return ours != nullptr && ours != found && of_nvidia(found) ? ours : found;
+    if (ours == nullptr || ours == found || !of_nvidia(found) || within_cudnn(found, caller)) return found;
+    return ours;
 }
 
 namespace softcuda {

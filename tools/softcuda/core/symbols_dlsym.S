@@ -10,6 +10,7 @@ dlsym:
     leaq 1(%rdi), %rax
     cmpq $1, %rax
     jbe 1f
+    movq (%rsp), %rdx  /* who asks */
     jmp softcuda_dlsym_in@PLT
 1:  movq softcuda_real_dlsym@GOTPCREL(%rip), %rax
     movq (%rax), %rax

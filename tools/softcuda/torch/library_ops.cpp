@@ -6,14 +6,12 @@
 #include <ATen/ops/add.h>
 #include <ATen/ops/affine_grid_generator.h>
 #include <ATen/ops/affine_grid_generator_backward.h>
-#include <ATen/ops/convolution.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/grid_sampler_2d.h>
 #include <ATen/ops/grid_sampler_2d_backward.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/ones_like.h>
-#include <ATen/ops/relu.h>
 #include <torch/library.h>
 
 #include <array>
@@ -40,38 +38,6 @@ int64_t fused_sdp_choice(const Tensor&, const Tensor&, const Tensor&, const Opti
                          std::optional<double>, bool) {
     constexpr int64_t math = 0;  // at::SDPBackend::math
     return math;
-}
-
-Tensor cudnn_convolution(const Tensor& self, const Tensor& weight, IntArrayRef padding, IntArrayRef stride,
-                         IntArrayRef dilation, int64_t groups, bool, bool, bool) {
-    const std::vector<int64_t> output_padding(padding.size(), 0);
-    return at::convolution(self, weight, {}, stride, padding, dilation, false, output_padding, groups);
-}
-
-Tensor cudnn_convolution_transpose(const Tensor& self, const Tensor& weight, IntArrayRef padding,
-                                   IntArrayRef output_padding, IntArrayRef stride, IntArrayRef dilation,
-                                   int64_t groups, bool, bool, bool) {
-    return at::convolution(self, weight, {}, stride, padding, dilation, true, output_padding, groups);
-}
-
-Tensor biased_convolution(const Tensor& self, const Tensor& weight, const OptionalTensor& bias,
-                          IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation, int64_t groups) {
-    const std::vector<int64_t> output_padding(padding.size(), 0);
-    return at::convolution(self, weight, bias, stride, padding, dilation, false, output_padding, groups);
-}
-
-Tensor cudnn_convolution_relu(const Tensor& self, const Tensor& weight, const OptionalTensor& bias,
-                              IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation, int64_t groups) {
-    return biased_convolution(self, weight, bias, stride, padding, dilation, groups).relu_();
-}
-
-Tensor cudnn_convolution_add_relu(const Tensor& self, const Tensor& weight, const Tensor& z,
-                                  const std::optional<at::Scalar>& alpha, const OptionalTensor& bias,
-                                  IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
-                                  int64_t groups) {
-    return biased_convolution(self, weight, bias, stride, padding, dilation, groups)
-        .add_(z, alpha.value_or(at::Scalar(1)))
-        .relu_();
 }
 
 Tensor cudnn_grid_sampler(const Tensor& self, const Tensor& grid) {
@@ -153,10 +119,6 @@ void install_library_ops() {
     library->impl("_use_cudnn_ctc_loss.Tensor", TORCH_FN(use_cudnn_ctc_loss_tensor));
     library->impl("_fused_sdp_choice", TORCH_FN(fused_sdp_choice));
     at::native::_fused_sdp_choice_stub.set_cuda_dispatch_ptr(fused_sdp_choice);  // asked past the dispatcher
-    library->impl("cudnn_convolution", TORCH_FN(cudnn_convolution));
-    library->impl("cudnn_convolution_transpose", TORCH_FN(cudnn_convolution_transpose));
-    library->impl("cudnn_convolution_relu", TORCH_FN(cudnn_convolution_relu));
-    library->impl("cudnn_convolution_add_relu", TORCH_FN(cudnn_convolution_add_relu));
     library->impl("cudnn_grid_sampler", TORCH_FN(cudnn_grid_sampler));
     library->impl("cudnn_grid_sampler_backward", TORCH_FN(cudnn_grid_sampler_backward));
     library->impl("cudnn_affine_grid_generator", TORCH_FN(cudnn_affine_grid_generator));
@@ -166,6 +128,7 @@ void install_library_ops() {
     library->impl("_masked_scale", TORCH_FN(masked_scale));
     library->impl("_foreach_copy_", TORCH_FN(foreach_copy));
     library->impl("_fused_rms_norm_backward", TORCH_FN(rms_norm_backward));
+    install_convolutions(*library);
     install_recurrent_cells(*library);
 }
 

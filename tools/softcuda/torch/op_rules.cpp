@@ -35,6 +35,12 @@ const Names& blas_ops() {
     return names;
 }
 
+// cuDNN serves these, though the CPU has them too.
+const Names& dnn_ops() {
+    static const Names names{"convolution_backward"};
+    return names;
+}
+
 // Allocation, storage and metadata: no kernel behind them.
 const Names& metadata_ops() {
     static const Names names{"empty",
@@ -98,8 +104,8 @@ std::string_view base_name(const c10::OperatorHandle& op) {
 
 }  // namespace
 
-bool served_by_blas(const c10::OperatorHandle& op) {
-    return blas_ops().count(base_name(op)) != 0;
+bool served_by_library(const c10::OperatorHandle& op) {
+    return blas_ops().count(base_name(op)) != 0 || dnn_ops().count(base_name(op)) != 0;
 }
 
 bool stays_native(const c10::OperatorHandle& op) {

@@ -7,8 +7,8 @@
 
 namespace softcuda::torch_device {
 
-// True for ops whose dense CUDA implementation is cuBLAS calls.
-bool served_by_blas(const c10::OperatorHandle& op);
+// True for ops whose dense CUDA implementation is calls of cuBLAS or cuDNN.
+bool served_by_library(const c10::OperatorHandle& op);
 
 // True for ops that launch no kernel: views, allocation, metadata.
 bool stays_native(const c10::OperatorHandle& op);

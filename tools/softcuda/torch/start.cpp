@@ -19,11 +19,6 @@ class QuietHandler : public c10::WarningHandler {
     void process(const c10::Warning&) override {}
 };
 
-// Without a CUDA kernel of its own, but served by cuDNN behind the dispatcher's back.
-bool is_composite_of_library(const std::string& name) {
-    return name == "aten::convolution";
-}
-
 struct Backend {
     c10::DispatchKey cuda, cpu;
 };
@@ -35,9 +30,8 @@ constexpr Backend backends[] = {{c10::DispatchKey::CUDA, c10::DispatchKey::CPU},
 bool is_redirected(const c10::OperatorHandle& op, const Backend& backend) {
     if (!op.hasSchema() || stays_native(op) || !op.hasComputedKernelForDispatchKey(backend.cpu)) return false;
     const bool dense = backend.cuda == c10::DispatchKey::CUDA;
-    if (dense && served_by_blas(op)) return false;
-    return op.hasKernelForDispatchKey(backend.cuda) ||
-           (dense && is_composite_of_library(op.operator_name().name));
+    if (dense && served_by_library(op)) return false;
+    return op.hasKernelForDispatchKey(backend.cuda);
 }
 
 }  // namespace

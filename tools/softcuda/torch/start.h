@@ -13,7 +13,8 @@ namespace softcuda::torch_device {
 
 void install_redirects();    // every aten op with a plain CUDA kernel and a CPU kernel
 void install_copies();       // the copy and fill kernels that native ops launch without the dispatcher
-void install_library_ops();  // ops that only CUDA has: cuDNN's, fused convolution, ...
+void install_library_ops();  // ops that only CUDA has: fused kernels, ...
+void install_convolutions(torch::Library& library);
 void install_recurrent_cells(torch::Library& library);
 
 }  // namespace softcuda::torch_device
