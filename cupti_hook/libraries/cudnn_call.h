@@ -126,6 +126,7 @@ struct DnnConvolution {
     // What follows it: y = act( conv + z_scale z + bias )
     double z_scale = 0;
     bool relu = false;
+    DataType intermediate = DataType::none;  // what lies between the operations, where not the compute type
 };
 
 struct DnnNorm {

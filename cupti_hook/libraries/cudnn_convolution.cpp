@@ -88,6 +88,7 @@ class Tail {
         } else {
             return false;
         }
+        if (now_.is_virtual && now_.tensor.type != plan_.call.compute_type) c.intermediate = now_.tensor.type;
         now_ = graph_tensor(operation, CUDNN_ATTR_OPERATION_POINTWISE_YDESC);
         return true;
     }

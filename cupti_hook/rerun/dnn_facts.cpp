@@ -18,8 +18,8 @@ DataType type_of(const DnnCall& call, std::initializer_list<DnnRole> roles) noex
     return DataType::f32;
 }
 
-// From cuDNN 8 on fp32 may be computed in TF32 unless the call asks for FMA. A backend engine says itself whether
-// it converts its inputs.
+// From cuDNN 8 on fp32 may be computed in TF32 unless the call asks for FMA. A backend engine says itself
+// whether it converts its inputs.
 bool converts_inputs(const DnnCall& call) noexcept {
     if (call.engine.notes_known) return call.engine.noted(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS);
     return call.math_type != CUDNN_FMA_MATH;
@@ -134,8 +134,8 @@ DnnFacts facts_of(const DnnCall& call) noexcept {
     facts.input = type_of(call, {DnnRole::x, DnnRole::q, DnnRole::dy, DnnRole::dx});
     facts.output = type_of(call, {DnnRole::y, DnnRole::dq, DnnRole::o, DnnRole::dx, DnnRole::dweights});
     facts.compute = call.compute_type == DataType::none ? DataType::f32 : call.compute_type;
-    const bool products = call.operation >= DnnOperation::rnn_forward &&
-                          call.operation <= DnnOperation::attention_backward;
+    const bool products =
+        call.operation >= DnnOperation::rnn_forward && call.operation <= DnnOperation::attention_backward;
     facts.tf32_allowed = products && converts_inputs(call);
     return facts;
 }
@@ -157,8 +157,12 @@ DnnContract contract_of(const DnnCall& call, int capability, bool ieee) {
 
 const DnnContract* DnnContracts::find(const DnnCall& call, int capability, bool ieee) noexcept try {
     std::uint64_t key = is_convolution(call) ? 1 : 0;
-    const auto add = [&key](std::uint64_t value, int bits) { key = key << bits | (value & ((1U << bits) - 1)); };
-    const auto add_type = [&](DataType type) { add(static_cast<std::uint64_t>(static_cast<int>(type)) & 31, 5); };
+    const auto add = [&key](std::uint64_t value, int bits) {
+        key = key << bits | (value & ((1U << bits) - 1));
+    };
+    const auto add_type = [&](DataType type) {
+        add(static_cast<std::uint64_t>(static_cast<int>(type)) & 31, 5);
+    };
     if (is_convolution(call)) {
         const ConvFacts f = convolution_facts(call);
         for (const DataType type : {f.x, f.w, f.output, f.compute}) add_type(type);

@@ -66,8 +66,8 @@ std::int64_t parameter_bytes(const BatchNormProblem& p) noexcept {
 void list(Lister& lister, BatchNormProblem& p) noexcept {
     const std::int64_t bytes = parameter_bytes(p);
     lister.input(p.x);
-    for (const void** const data : {&p.scale, &p.bias, &p.mean, &p.variance, &p.running_mean_before,
-                                    &p.running_variance_before})
+    for (const void** const data :
+         {&p.scale, &p.bias, &p.mean, &p.variance, &p.running_mean_before, &p.running_variance_before})
         lister.input(*data, bytes);
     if (p.direction == NormDirection::backward) {
         lister.input(p.dy);
@@ -98,11 +98,13 @@ void list(Lister& lister, AttentionProblem& p) noexcept {
 }
 
 // The weights' gradient alone is added to; states may be handed on in place.
-void list(Lister& lister, RnnProblem& p) noexcept {
+void list(Lister& lister, RnnProblem& p, std::int64_t weight_bytes) noexcept {
     const std::int64_t element = element_bytes(p.type);
     const std::int64_t cells = static_cast<std::int64_t>(p.layers) * p.directions * p.batch;
     const std::int64_t h = cells * (p.projection > 0 ? p.projection : p.hidden) * element,
                        c = cells * p.hidden * element;
+    lister.input(p.dweights_before, weight_bytes);
+    lister.output(p.dweights, weight_bytes);
     for (const void** const data : {&p.hx, &p.dhy}) lister.input(*data, h);
     for (const void** const data : {&p.cx, &p.dcy}) lister.input(*data, c);
     for (const void** const data : {&p.hy, &p.dhx}) lister.output(*data, h);
@@ -138,7 +140,7 @@ void list(Lister& lister, GridSampleProblem& p) noexcept {
 
 }  // namespace
 
-Operands operands_of(DnnProblem& problem) noexcept {
+Operands operands_of(DnnProblem& problem, const libraries::DnnCall& call) noexcept {
     Operands all;
     Lister lister(all);
     switch (problem.kind) {
@@ -152,7 +154,7 @@ Operands operands_of(DnnProblem& problem) noexcept {
             list(lister, problem.attention);
             break;
         case DnnKind::rnn:
-            list(lister, problem.rnn);
+            list(lister, problem.rnn, static_cast<std::int64_t>(call.rnn.weight_bytes));
             break;
         case DnnKind::softmax:
             list(lister, problem.softmax);

@@ -37,9 +37,10 @@ ScalarValue scalar(double value) noexcept {
 
 const char* make_convolution(const DnnCall& call, ConvProblem& p) noexcept {
     const libraries::DnnConvolution& c = call.convolution;
-    p.direction = call.operation == DnnOperation::convolution_forward         ? ConvDirection::forward
-                  : call.operation == DnnOperation::convolution_backward_data ? ConvDirection::backward_data
-                                                                              : ConvDirection::backward_filter;
+    p.direction = call.operation == DnnOperation::convolution_forward ? ConvDirection::forward
+                  : call.operation == DnnOperation::convolution_backward_data
+                      ? ConvDirection::backward_data
+                      : ConvDirection::backward_filter;
     const bool to_x = p.direction == ConvDirection::backward_data,
                to_w = p.direction == ConvDirection::backward_filter;
     p.spatial = c.spatial_rank;

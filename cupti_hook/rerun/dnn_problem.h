@@ -40,10 +40,10 @@ struct DnnProblem {
     DnnProblem() noexcept {}
 };
 
-// What the problem of an RNN needs besides its descriptors; see rnn_layout.h.
-struct RnnLayout;
+struct RnnLayout;  // rnn_layout.h
 
-// Returns why there is none, or nullptr. `layout`: of an RNN; may be null, when only the verdict is asked for.
+// Returns why there is none, or nullptr. `layout`: of an RNN; may be null, when only the verdict is asked
+// for.
 const char* make_problem(const libraries::DnnCall& call, const RnnLayout* layout,
                          DnnProblem& problem) noexcept;
 
@@ -58,7 +58,7 @@ struct Operands {
     Operand inputs[most_operands];
     Operand outputs[most_operands];
 };
-Operands operands_of(DnnProblem& problem) noexcept;
+Operands operands_of(DnnProblem& problem, const libraries::DnnCall& call) noexcept;
 
 DnnContract contract_of(const libraries::DnnCall& call, int capability, bool ieee);
 

@@ -1,6 +1,9 @@
 #include "cupti_hook/rerun/rnn_layout.h"
 
 #include <algorithm>
+#include <new>
+
+#include "cupti_hook/libraries/cudnn_api.h"
 
 namespace fumi::rerun {
 
@@ -92,8 +95,183 @@ const char* make_rnn(const DnnCall& call, const RnnLayout* layout, RnnProblem& p
     p.lengths = layout->lengths;
     p.step_offsets = layout->step_offsets;
     if (p.direction == RnnDirection::backward_data) p.x = layout->x;
-    if (layout->weights != nullptr) p.weights = layout->weights;
+    if (p.direction == RnnDirection::backward_weights) {
+        p.weights = layout->weights;
+        p.cx = layout->cx;
+        p.dy = layout->dy;
+        p.dhy = layout->dhy;
+        p.dcy = layout->dcy;
+        p.dweights_before = p.dweights;  // cuDNN adds to what is there
+    }
     return nullptr;
+}
+
+namespace {
+
+constexpr std::size_t most_reserves = 4096;
+
+int gates_of(RnnCell cell) noexcept {
+    return cell == RnnCell::lstm ? 4 : cell == RnnCell::gru ? 3 : 1;
+}
+
+// Two tensor descriptors for cuDNN to fill in.
+class Descriptors {
+  public:
+    Descriptors() noexcept {
+        const libraries::CudnnApi& api = *libraries::cudnn_api();
+        if (api.cudnnCreateTensorDescriptor == nullptr || api.cudnnDestroyTensorDescriptor == nullptr) return;
+        (void)api.cudnnCreateTensorDescriptor(&matrix);
+        (void)api.cudnnCreateTensorDescriptor(&bias);
+    }
+    ~Descriptors() {
+        for (const cudnnTensorDescriptor_t each : {matrix, bias})
+            if (each != nullptr) (void)libraries::cudnn_api()->cudnnDestroyTensorDescriptor(each);
+    }
+    Descriptors(const Descriptors&) = delete;
+    Descriptors& operator=(const Descriptors&) = delete;
+    bool made() const noexcept { return matrix != nullptr && bias != nullptr; }
+    cudnnTensorDescriptor_t matrix = nullptr, bias = nullptr;
+};
+
+// Asks cuDNN for one matrix and its bias after the other.
+class Asker {
+  public:
+    Asker(const libraries::Call& call, const void* base, DataType type) noexcept
+        : call_(call),
+          base_(base),
+          element_(type == DataType::f64   ? 8
+                   : type == DataType::f32 ? 4
+                                           : 2) {}
+
+    // Offsets in elements, -1 where there is none. False where cuDNN does not answer.
+    bool ask(int layer, int matrix, std::int64_t& of_matrix, std::int64_t& of_bias) noexcept {
+        void *found_matrix = nullptr, *found_bias = nullptr;
+        const libraries::DnnRnn& r = call_.dnn->rnn;
+        const auto get = libraries::cudnn_api()->cudnnGetRNNWeightParams;
+        if (get == nullptr || !descriptors_.made() ||
+            get(static_cast<cudnnHandle_t>(call_.handle), r.descriptor, layer, r.weight_bytes, base_, matrix,
+                descriptors_.matrix, &found_matrix, descriptors_.bias, &found_bias) != CUDNN_STATUS_SUCCESS)
+            return false;
+        of_matrix = offset(found_matrix);
+        of_bias = offset(found_bias);
+        return true;
+    }
+
+  private:
+    std::int64_t offset(const void* found) const noexcept {
+        if (found == nullptr) return -1;
+        return (static_cast<const char*>(found) - static_cast<const char*>(base_)) / element_;
+    }
+
+    const libraries::Call& call_;
+    const void* base_;
+    std::int64_t element_;
+    Descriptors descriptors_;
+};
+
+// The gates of one layer and direction: stacked by rows, or the reference cannot read them.
+const char* read_layer(Asker& asker, const RnnProblem& p, int layer, RnnWeights& weights) noexcept {
+    const int gates = gates_of(p.cell);
+    const std::int64_t recurrent = p.projection > 0 ? p.projection : p.hidden;
+    const std::int64_t input = layer / p.directions == 0 ? p.input : recurrent * p.directions;
+    for (int part = 0; part < 2; ++part) {
+        std::int64_t& first_matrix = part == 0 ? weights.w_ih : weights.w_hh;
+        std::int64_t& first_bias = part == 0 ? weights.b_ih : weights.b_hh;
+        for (int gate = 0; gate < gates; ++gate) {
+            std::int64_t matrix = -1, bias = -1;
+            if (!asker.ask(layer, part * gates + gate, matrix, bias))
+                return "the weights' places cannot be read";
+            if (gate == 0) {
+                first_matrix = matrix;
+                first_bias = bias;
+                continue;
+            }
+            const std::int64_t size = p.hidden * (part == 0 ? input : recurrent);
+            if (matrix != first_matrix + gate * size || (bias >= 0 && bias != first_bias + gate * p.hidden))
+                return "a recurrent network's gates do not lie one behind the other";
+        }
+    }
+    std::int64_t bias = -1;
+    if (p.projection > 0 && !asker.ask(layer, 2 * gates, weights.w_hr, bias))
+        return "the weights' places cannot be read";
+    return nullptr;
+}
+
+}  // namespace
+
+const RnnLayouts::Weights& RnnLayouts::weights_of(const libraries::Call& call) {
+    const DnnCall& dnn = *call.dnn;
+    const libraries::DnnRnn& r = dnn.rnn;
+    RnnProblem p;
+    (void)make_rnn(dnn, nullptr, p);
+    const Key key{r.cell,
+                  r.layers,
+                  r.bidirectional ? 2 : 1,
+                  r.input_size,
+                  r.hidden_size,
+                  r.projection_size,
+                  r.bias_mode,
+                  static_cast<int>(p.weight_type),
+                  r.weight_bytes};
+    const auto [place, fresh] = weights_.try_emplace(key);
+    Weights& weights = place->second;
+    if (!fresh) return weights;
+    const void* const base = p.weights != nullptr ? p.weights : p.dweights;
+    if (p.layers * p.directions > kMostRnnLayers) {
+        weights.reason = "a recurrent network of more layers than the reference takes";
+        return weights;
+    }
+    Asker asker(call, base, p.weight_type);
+    for (int layer = 0; layer < p.layers * p.directions && weights.reason == nullptr; ++layer)
+        weights.reason = read_layer(asker, p, layer, weights.of[layer]);
+    return weights;
+}
+
+// A forward call leaves its input and weights for the backward ones; backward_data its gradients for
+// backward_weights.
+const char* RnnLayouts::remember(const DnnCall& call, RnnLayout& layout) {
+    const void* const reserve = call.rnn.reserve;
+    if (call.operation == DnnOperation::rnn_forward) {
+        if (reserve == nullptr || !call.rnn.training) return nullptr;
+        if (by_reserve_.size() >= most_reserves) by_reserve_.clear();
+        RnnLayout& left = by_reserve_[reserve];
+        left = {};
+        left.x = data(call, DnnRole::x);
+        return nullptr;
+    }
+    const auto found = by_reserve_.find(reserve);
+    if (found == by_reserve_.end()) return "the forward call of this network was not seen";
+    RnnLayout& left = found->second;
+    if (call.operation == DnnOperation::rnn_backward_data) {
+        left.weights = data(call, DnnRole::weights);
+        left.cx = data(call, DnnRole::cx);
+        left.dy = data(call, DnnRole::dy);
+        left.dhy = data(call, DnnRole::dhy);
+        left.dcy = data(call, DnnRole::dcy);
+    } else if (left.weights == nullptr) {
+        return "the backward call before this one was not seen";
+    }
+    layout.x = left.x;
+    layout.weights = left.weights;
+    layout.cx = left.cx;
+    layout.dy = left.dy;
+    layout.dhy = left.dhy;
+    layout.dcy = left.dcy;
+    return nullptr;
+}
+
+const char* RnnLayouts::find(const libraries::Call& call, RnnLayout& layout) noexcept try {
+    const DnnOperation operation = call.dnn->operation;
+    if (operation < DnnOperation::rnn_forward || operation > DnnOperation::rnn_backward_weights)
+        return nullptr;
+    const std::lock_guard lock(mutex_);
+    if (const char* reason = remember(*call.dnn, layout)) return reason;
+    const Weights& weights = weights_of(call);
+    std::copy_n(weights.of, kMostRnnLayers, layout.of);
+    if (weights.reason != nullptr) return weights.reason;
+    return call.dnn->rnn.ragged ? "sequences of different lengths" : nullptr;
+} catch (const std::bad_alloc&) {
+    return "out of memory";
 }
 
 }  // namespace fumi::rerun

@@ -1,5 +1,12 @@
-// Where the matrices of a recurrent network lie in its weight space, and what else its problem needs of the host.
+// Where the matrices of a recurrent network lie in its weight space, and what else its problem needs that the
+// call itself does not say.
 #pragma once
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <tuple>
+
+#include "cupti_hook/libraries/call.h"
 #include "cupti_hook/libraries/cudnn_call.h"
 #include "kernels/dnn_problem.h"
 
@@ -9,9 +16,35 @@ struct RnnLayout {
     RnnWeights of[kMostRnnLayers];
     const void* lengths = nullptr;       // int32 on the device
     const void* step_offsets = nullptr;  // int64 on the device, of packed sequences
-    const void* x = nullptr;             // backward_data: of the forward call
+    // From the calls before this one on the same reserve space: a backward call is not given them.
+    const void* x = nullptr;
+    const void* weights = nullptr;
+    const void* cx = nullptr;
+    const void* dy = nullptr;
+    const void* dhy = nullptr;
+    const void* dcy = nullptr;
 };
 
 const char* make_rnn(const libraries::DnnCall& call, const RnnLayout* layout, RnnProblem& problem) noexcept;
+
+// What earlier calls left to know. Any thread.
+class RnnLayouts {
+  public:
+    // Returns why there is none, or nullptr; does nothing for calls of other kinds.
+    const char* find(const libraries::Call& call, RnnLayout& layout) noexcept;
+
+  private:
+    struct Weights {
+        const char* reason = nullptr;
+        RnnWeights of[kMostRnnLayers];
+    };
+    using Key = std::tuple<int, int, int, int, int, int, int, int, std::size_t>;
+    const Weights& weights_of(const libraries::Call& call);
+    const char* remember(const libraries::DnnCall& call, RnnLayout& layout);
+
+    std::mutex mutex_;
+    std::map<Key, Weights> weights_;
+    std::map<const void*, RnnLayout> by_reserve_;
+};
 
 }  // namespace fumi::rerun
