@@ -15,6 +15,7 @@
 #include "cupti_hook/libraries/cublaslt_api.h"
 #include "cupti_hook/libraries/driver_api.h"
 #include "cupti_hook/message.h"
+#include "cupti_hook/rerun/dnn_problem.h"
 #include "cupti_hook/session_file.h"
 #include "kernels/verdict.h"
 
@@ -186,7 +187,9 @@ void Drainer::write_check(rerun::Entry& entry, const ErrorStats& stats, std::int
     ErrorStats whole = stats;
     const GemmProblem& problem = entry.call.problem;
     if (whole.worst_index >= 0) whole.worst_index += entry.first_column * problem.m;
-    const Assessment found = assess(whole, *entry.contract, problem);
+    const Assessment found = entry.dnn_contract != nullptr
+                                 ? rerun::assess(whole, *entry.dnn_contract, *entry.call.dnn)
+                                 : assess(whole, *entry.contract, problem);
     session::CheckRecord record;
     record.check_id = check_id;
     record.call_id = entry.call_id;

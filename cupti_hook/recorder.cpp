@@ -93,9 +93,8 @@ void Recorder::choose_check(rerun::Entry& entry) noexcept {
         entry.not_checked = "trace mode";
     } else if (call.not_checkable != nullptr) {
         entry.not_checked = call.not_checkable;
-    } else if (call.library == libraries::Library::cudnn) {
-        entry.not_checked = "this version traces cuDNN calls without checking them";
-    } else if (call.problem.m <= 0 || call.problem.n <= 0 || call.problem.batch <= 0) {
+    } else if (call.library != libraries::Library::cudnn &&
+               (call.problem.m <= 0 || call.problem.n <= 0 || call.problem.batch <= 0)) {
         entry.not_checked = no_elements;
     } else if (!functions_.accepts(call.function)) {
         entry.not_checked = "not chosen: functions in the configuration";

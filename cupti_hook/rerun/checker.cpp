@@ -85,7 +85,9 @@ bool Checker::prepare(Entry& entry, PendingCheck& check) noexcept {
     if (!set_up(*driver, entry.context)) return false;
     entry.not_checked = "result ring full";
     if (ring_.scarce()) return false;
-    entry.not_checked = plan_check(*driver, entry, check);
+    entry.not_checked = entry.call.library == libraries::Library::cudnn
+                            ? plan_dnn_check(*driver, entry, check)
+                            : plan_check(*driver, entry, check);
     entry.checked = entry.not_checked == nullptr;
     return entry.checked;
 }
@@ -194,6 +196,7 @@ void Checker::choose_coverage(Entry& entry, PendingCheck& check) const noexcept 
 }
 
 void Checker::enqueue(Entry& entry, PendingCheck& check) noexcept {
+    if (entry.call.library == libraries::Library::cudnn) return enqueue_dnn(entry, check);
     const libraries::DriverApi& driver = *libraries::driver_api();
     Slot* const device_slot = device_slots_ + entry.index;
     if (entry.call.output_on_host) {

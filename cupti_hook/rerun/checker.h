@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "cupti_hook/libraries/driver_api.h"
 #include "cupti_hook/rerun/contracts.h"
+#include "cupti_hook/rerun/dnn_checker.h"
 #include "cupti_hook/rerun/ring.h"
 #include "cupti_hook/rerun/saved_output.h"
 #include "cupti_hook/rerun/scratch.h"
@@ -22,12 +23,13 @@ struct PendingCheck {
     Coverage coverage;
     GemmCheckPlan plan;
     CUdeviceptr scratch = 0;
+    DnnPending dnn;  // in place of the others, for a cudnn call
 };
 
 class Checker {
   public:
     Checker(const config::ImprovePrecision& choice, std::size_t scratch_ceiling, Ring& ring) noexcept
-        : choice_(choice), scratch_(scratch_ceiling), ring_(ring) {}
+        : choice_(choice), scratch_(scratch_ceiling), ring_(ring), dnn_(choice_, scratch_) {}
 
     // Before the call: sees to memory, and saves C where the call overwrites it. False, with
     // entry.not_checked set, where there will be no check. entry.checked tells enqueue().
@@ -50,6 +52,10 @@ class Checker {
     // Tells the arenas of different captures apart; 0 outside of captures.
     static std::uint64_t capture_id(const libraries::DriverApi& driver, const Entry& entry) noexcept;
     const char* plan_check(const libraries::DriverApi& driver, Entry& entry, PendingCheck& check) noexcept;
+    // The same for a cudnn call (checker_dnn.cpp).
+    const char* plan_dnn_check(const libraries::DriverApi& driver, Entry& entry,
+                               PendingCheck& check) noexcept;
+    void enqueue_dnn(Entry& entry, PendingCheck& check) noexcept;
     const char* save_output(const libraries::DriverApi& driver, Entry& entry, PendingCheck& check) noexcept;
     void choose_coverage(Entry& entry, PendingCheck& check) const noexcept;
     CUfunction kernel(const char* name) const noexcept;
@@ -58,6 +64,7 @@ class Checker {
     Scratch scratch_;
     Ring& ring_;
     Contracts contracts_;
+    DnnChecker dnn_;
     std::atomic<bool> lost_{false};
     std::mutex setup_mutex_;
     enum class State { untried, ready, failed };

@@ -296,7 +296,9 @@ CheckPlan plan_check(const DnnProblem& problem, const DnnContract& contract, con
         problem, [&](const auto& one) { return fumi::plan_check(one, contract, coverage, target); }, none);
 }
 
-Assessment assess(const ErrorStats& stats, const DnnContract& contract, const DnnProblem& problem) {
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const libraries::DnnCall& call) {
+    DnnProblem problem;
+    (void)make_problem(call, nullptr, problem);
     return visit<Assessment>(
         problem, [&](const auto& one) { return fumi::assess(stats, contract, one); }, Assessment());
 }

@@ -37,7 +37,7 @@ struct DnnProblem {
         CtcProblem ctc;
         GridSampleProblem grid_sample;
     };
-    DnnProblem() noexcept {}
+    constexpr DnnProblem() noexcept {}
 };
 
 struct RnnLayout;  // rnn_layout.h
@@ -64,7 +64,7 @@ DnnContract contract_of(const libraries::DnnCall& call, int capability, bool iee
 
 CheckPlan plan_check(const DnnProblem& problem, const DnnContract& contract, const DnnCoverage& coverage,
                      const CheckTarget& target) noexcept;
-Assessment assess(const ErrorStats& stats, const DnnContract& contract, const DnnProblem& problem);
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const libraries::DnnCall& call);
 
 // Contracts, made once for each combination of facts.
 class DnnContracts {

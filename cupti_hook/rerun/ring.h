@@ -9,6 +9,7 @@
 #include "cupti_hook/libraries/call.h"
 #include "cupti_hook/libraries/cudnn_call.h"
 #include "kernels/contract.h"
+#include "kernels/dnn_check.h"
 #include "kernels/gemm_check.h"
 #include "mapping/origin.h"
 
@@ -32,7 +33,8 @@ struct Entry {
     bool checked = false;
     bool captured = false;  // recorded into a graph: runs at each of its launches
     bool sampled = false;
-    const Contract* contract = nullptr;  // lives as long as the process
+    const Contract* contract = nullptr;         // lives as long as the process
+    const DnnContract* dnn_contract = nullptr;  // the same, of a cudnn call
     const char* reference = "";
     CUcontext context = nullptr;
     std::uint64_t sequence = 0;         // what the slot's sequence becomes (not captured)
