@@ -33,10 +33,47 @@ namespace backend {
 
 namespace {
 
+// Programs make a pack for each execution and destroy it behind it: those that are gone are used again, so
+// that no memory is asked for once the first few calls are made.
+class Packs {
+  public:
+    VariantPack* find(cudnnBackendDescriptor_t descriptor) noexcept {
+        for (const auto& [known, pack] : alive_)
+            if (known == descriptor) return pack.get();
+        return nullptr;
+    }
+    void add(cudnnBackendDescriptor_t descriptor) {
+        VariantPack* pack = find(descriptor);
+        if (pack == nullptr) {
+            if (spare_.empty()) spare_.push_back(std::make_unique<VariantPack>());
+            alive_.emplace_back(descriptor, std::move(spare_.back()));
+            spare_.pop_back();
+            pack = alive_.back().second.get();
+        }
+        pack->uid_count = pack->pointer_count = 0;
+    }
+    bool remove(cudnnBackendDescriptor_t descriptor) {
+        for (auto& each : alive_) {
+            if (each.first != descriptor) continue;
+            spare_.push_back(std::move(each.second));
+            each = std::move(alive_.back());
+            alive_.pop_back();
+            return true;
+        }
+        return false;
+    }
+    std::size_t size() const noexcept { return alive_.size(); }
+
+  private:
+    std::vector<std::pair<cudnnBackendDescriptor_t, std::unique_ptr<VariantPack>>> alive_;
+    std::vector<std::unique_ptr<VariantPack>> spare_;
+};
+
 // Never destroyed: other threads may be in a wrapper while the process exits.
 struct Shard {
     std::mutex mutex;
     std::unordered_map<cudnnBackendDescriptor_t, std::shared_ptr<BackendDescriptor>> known;
+    Packs packs;
 };
 constexpr std::size_t shard_count = 16;
 struct Shards {
@@ -98,8 +135,7 @@ BackendAttribute attribute_of(cudnnBackendAttributeName_t name, cudnnBackendAttr
 
 bool worth_keeping(cudnnBackendDescriptorType_t type) noexcept {
     switch (type) {
-        // Made anew for each call, and read from the library itself.
-        case CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR:
+        case CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR:  // packs are kept apart
         case CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR:
         case CUDNN_BACKEND_KNOB_INFO_DESCRIPTOR:
         case CUDNN_BACKEND_LAYOUT_INFO_DESCRIPTOR:
@@ -121,6 +157,10 @@ void created(cudnnBackendDescriptor_t descriptor, cudnnBackendDescriptorType_t t
     if (fresh) fresh->type = type;
     std::shared_ptr<BackendDescriptor> old;  // outlives the lock: it may own a whole graph
     const std::lock_guard lock(shard.mutex);
+    if (type == CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR)
+        shard.packs.add(descriptor);
+    else
+        shard.packs.remove(descriptor);
     const auto found = shard.known.find(descriptor);
     if (found != shard.known.end()) {
         old = std::move(found->second);
@@ -131,11 +171,31 @@ void created(cudnnBackendDescriptor_t descriptor, cudnnBackendDescriptorType_t t
     destroyed(descriptor);
 }
 
+namespace {
+
+void set_pack(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name, std::int64_t count,
+              const void* values) noexcept {
+    Shard& shard = shard_of(descriptor);
+    const std::lock_guard lock(shard.mutex);
+    VariantPack* const pack = shard.packs.find(descriptor);
+    if (pack == nullptr) return;
+    const auto bytes = static_cast<std::size_t>(std::min(count, most_pack_tensors)) * sizeof(void*);
+    if (name == CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS) {
+        pack->uid_count = count;
+        std::memcpy(pack->uids, values, bytes);
+    } else if (name == CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS) {
+        pack->pointer_count = count;
+        std::memcpy(pack->pointers, values, bytes);
+    }
+}
+
+}  // namespace
+
 void set(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
          cudnnBackendAttributeType_t type, std::int64_t count, const void* values) noexcept try {
     if (count <= 0 || values == nullptr) return;
     const auto mine = find_own(descriptor);
-    if (!mine) return;
+    if (!mine) return set_pack(descriptor, name, count, values);
     BackendAttribute attribute = attribute_of(name, type, count, values);
     Shard& shard = shard_of(descriptor);
     const std::lock_guard lock(shard.mutex);
@@ -172,6 +232,7 @@ void destroyed(cudnnBackendDescriptor_t descriptor) noexcept try {
     std::shared_ptr<BackendDescriptor> last;  // outlives the lock
     Shard& shard = shard_of(descriptor);
     const std::lock_guard lock(shard.mutex);
+    if (shard.packs.remove(descriptor)) return;
     const auto found = shard.known.find(descriptor);
     if (found == shard.known.end()) return;
     last = std::move(found->second);
@@ -191,11 +252,23 @@ void attach(cudnnBackendDescriptor_t plan, std::shared_ptr<const DnnPlan> parsed
     mine->plan = std::move(parsed);
 }
 
+bool read_pack(cudnnBackendDescriptor_t descriptor, VariantPack& pack) noexcept {
+    Shard& shard = shard_of(descriptor);
+    const std::lock_guard lock(shard.mutex);
+    const VariantPack* const known = shard.packs.find(descriptor);
+    if (known == nullptr || known->uid_count != known->pointer_count || known->uid_count > most_pack_tensors)
+        return false;
+    pack.uid_count = pack.pointer_count = known->uid_count;
+    std::copy_n(known->uids, known->uid_count, pack.uids);
+    std::copy_n(known->pointers, known->uid_count, pack.pointers);
+    return true;
+}
+
 std::size_t remembered() noexcept {
     std::size_t count = 0;
     for (Shard& shard : all().shards) {
         const std::lock_guard lock(shard.mutex);
-        count += shard.known.size();
+        count += shard.known.size() + shard.packs.size();
     }
     return count;
 }

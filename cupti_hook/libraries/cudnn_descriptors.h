@@ -52,6 +52,21 @@ struct BackendDescriptor {
     std::int64_t copy(int name, void* into, std::size_t room, std::size_t element) const noexcept;
 };
 
+// The addresses of one execution. cuDNN does not tell them (GetAttribute: not supported), so they are noted
+// too.
+inline constexpr std::int64_t most_pack_tensors = 64;
+struct VariantPack {
+    std::int64_t uid_count = 0, pointer_count = 0;  // that were set; beyond the room nothing is noted
+    std::int64_t uids[most_pack_tensors];
+    const void* pointers[most_pack_tensors];
+
+    const void* find(std::int64_t uid) const noexcept {
+        for (std::int64_t i = 0; i < uid_count; ++i)
+            if (uids[i] == uid) return pointers[i];
+        return nullptr;
+    }
+};
+
 namespace backend {
 
 // After the library has done the same with success. Any thread; memory that runs out makes FuMi forget the
@@ -66,6 +81,8 @@ void destroyed(cudnnBackendDescriptor_t descriptor) noexcept;
 
 BackendRecord find(cudnnBackendDescriptor_t descriptor) noexcept;
 void attach(cudnnBackendDescriptor_t plan, std::shared_ptr<const DnnPlan> parsed) noexcept;
+// False where the pack is not known, or holds more than there is room for.
+bool read_pack(cudnnBackendDescriptor_t descriptor, VariantPack& pack) noexcept;
 // How many descriptors are remembered now.
 std::size_t remembered() noexcept;
 // In a forked child: locks may have been held by threads that are gone.

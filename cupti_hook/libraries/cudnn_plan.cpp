@@ -1,6 +1,5 @@
 #include "cupti_hook/libraries/cudnn_plan.h"
 
-#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -11,33 +10,6 @@
 namespace fumi::libraries {
 
 namespace {
-
-constexpr std::size_t most_pack_tensors = 64;
-
-struct VariantPack {
-    std::int64_t count = 0;
-    std::int64_t uids[most_pack_tensors];
-    const void* pointers[most_pack_tensors];
-
-    const void* find(std::int64_t uid) const noexcept {
-        for (std::int64_t i = 0; i < count; ++i)
-            if (uids[i] == uid) return pointers[i];
-        return nullptr;
-    }
-};
-
-// False where it holds more than there is room for, or cannot be read.
-bool read_pack(cudnnBackendDescriptor_t descriptor, VariantPack& pack) noexcept {
-    const CudnnApi& api = *cudnn_api();
-    std::int64_t uids = 0, pointers = 0;
-    if (api.cudnnBackendGetAttribute(descriptor, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64,
-                                     most_pack_tensors, &uids, pack.uids) != CUDNN_STATUS_SUCCESS ||
-        api.cudnnBackendGetAttribute(descriptor, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR,
-                                     most_pack_tensors, &pointers, pack.pointers) != CUDNN_STATUS_SUCCESS)
-        return false;
-    pack.count = std::min(uids, pointers);
-    return uids == pointers && uids <= static_cast<std::int64_t>(most_pack_tensors);
-}
 
 float half_value(std::uint16_t bits) noexcept {
     const std::uint32_t sign = (bits & 0x8000U) << 16, exponent = bits >> 10 & 31U, fraction = bits & 1023U;
@@ -80,8 +52,8 @@ bool read_host(const void* where, DataType type, double& value) noexcept {
 
 void fill(Call& call, DnnCall& dnn, const DnnPlan& plan, cudnnBackendDescriptor_t descriptor) noexcept {
     VariantPack pack;
-    if (!read_pack(descriptor, pack)) {
-        call.not_checkable = "the variant pack cannot be read";
+    if (!backend::read_pack(descriptor, pack)) {
+        call.not_checkable = "the variant pack was not seen being made";
         return;
     }
     for (std::int32_t i = 0; i < dnn.tensor_count; ++i) {
