@@ -168,7 +168,9 @@ template <class T>
 T evaluate(const Pointwise& op, const Parameters<T>& p, T x, T b, T t) noexcept {
     T y{};
     if (op.mode == CUDNN_POINTWISE_BINARY_SELECT) return t != 0 ? x : b;
-    if (arithmetic(op.mode, x * p.alpha1, b * p.alpha2, y) || function(op.mode, x * p.alpha1, y) ||
+    // An operand scaled by nothing counts for nothing, whatever lies there.
+    const T scaled = p.alpha2 == 0 ? T{} : b * p.alpha2;
+    if (arithmetic(op.mode, x * p.alpha1, scaled, y) || function(op.mode, x * p.alpha1, y) ||
         activation(op.mode, x, p, y))
         return y;
     derivative(op.mode, b, p, y);
