@@ -12,14 +12,6 @@ CheckPlan refused(const char* reason) noexcept {
 
 }  // namespace
 
-CheckPlan plan_check(const BatchNormProblem&, const DnnContract&, const DnnCoverage&,
-                     const CheckTarget&) noexcept {
-    return refused("no reference for batch normalization");
-}
-Assessment assess(const ErrorStats& stats, const DnnContract& contract, const BatchNormProblem&) {
-    return assess(stats, contract.base, std::string("an element"));
-}
-
 CheckPlan plan_check(const AttentionProblem&, const DnnContract&, const DnnCoverage&,
                      const CheckTarget&) noexcept {
     return refused("no reference for attention");
@@ -32,22 +24,6 @@ CheckPlan plan_check(const RnnProblem&, const DnnContract&, const DnnCoverage&, 
     return refused("no reference for recurrent networks");
 }
 Assessment assess(const ErrorStats& stats, const DnnContract& contract, const RnnProblem&) {
-    return assess(stats, contract.base, std::string("an element"));
-}
-
-CheckPlan plan_check(const SoftmaxProblem&, const DnnContract&, const DnnCoverage&,
-                     const CheckTarget&) noexcept {
-    return refused("no reference for softmax");
-}
-Assessment assess(const ErrorStats& stats, const DnnContract& contract, const SoftmaxProblem&) {
-    return assess(stats, contract.base, std::string("an element"));
-}
-
-CheckPlan plan_check(const PoolProblem&, const DnnContract&, const DnnCoverage&,
-                     const CheckTarget&) noexcept {
-    return refused("no reference for pooling");
-}
-Assessment assess(const ErrorStats& stats, const DnnContract& contract, const PoolProblem&) {
     return assess(stats, contract.base, std::string("an element"));
 }
 

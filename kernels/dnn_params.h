@@ -32,15 +32,36 @@ struct ConvCheckParams {
     std::int32_t winograd_outputs = 0;
 };
 
+struct BatchNormCheckParams {
+    BatchNormProblem problem;  // its views have neighbouring dimensions merged where their strides allow it
+    CheckCommon common;
+    std::int64_t channels = 0, inner = 0;  // C, and the positions of a plane
+    std::int64_t groups = 0, checked = 0;  // what shares statistics: channels, or activations
+    std::int64_t members = 0;              // of a group
+};
+struct SoftmaxCheckParams {
+    SoftmaxProblem problem;
+    CheckCommon common;
+    std::int64_t rows = 0, checked = 0, members = 0, inner = 0;
+};
+struct PoolCheckParams {
+    PoolProblem problem;
+    CheckCommon common;
+    std::int64_t elements = 0, checked = 0;  // of the output
+};
+
 // The device images: 0 holds the GEMM checks and the merge.
-#define FUMI_DEVICE_IMAGES(X) X(0) X(1)
+#define FUMI_DEVICE_IMAGES(X) X(0) X(1) X(2)
 
 // X(name, parameters, image): the kernel fumi_<name>, in device_images()[image].
 // clang-format off
 #define FUMI_DNN_KERNELS(X)                  \
     X(conv_check_real, ConvCheckParams, 1)   \
     X(conv_check_double, ConvCheckParams, 1) \
-    X(conv_combine, ConvCheckParams, 1)
+    X(conv_combine, ConvCheckParams, 1)      \
+    X(batch_norm_check, BatchNormCheckParams, 2) \
+    X(softmax_check, SoftmaxCheckParams, 2) \
+    X(pool_check, PoolCheckParams, 2)
 // clang-format on
 
 namespace kernel_name {

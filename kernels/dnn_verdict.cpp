@@ -18,6 +18,21 @@ std::string element_of(const char* tensor, const TensorView& view, std::int64_t 
     return name + "]";
 }
 
+// "dscale[7]"
+std::string vector_element(const char* name, std::int64_t index) {
+    return std::string(name) + "[" + std::to_string(index) + "]";
+}
+
+// Which output the worst element is of, and which element (kernels/device/dnn/tracked.h).
+struct Place {
+    int output;
+    std::int64_t element;
+};
+Place place_of(const ErrorStats& stats) {
+    if (stats.worst_index < 0) return {0, 0};
+    return {static_cast<int>(stats.worst_index >> 48), stats.worst_index & ((std::int64_t{1} << 48) - 1)};
+}
+
 }  // namespace
 
 Assessment assess(const ErrorStats& stats, const DnnContract& contract, const ConvProblem& problem) {
@@ -28,6 +43,31 @@ Assessment assess(const ErrorStats& stats, const DnnContract& contract, const Co
     const std::string where =
         stats.worst_index < 0 ? "an element" : element_of(name, output, stats.worst_index);
     return assess(stats, contract.base, where);
+}
+
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const BatchNormProblem& problem) {
+    static constexpr const char* names[] = {
+        "y", "saved mean", "saved 1/std", "running mean", "running variance", "dx", "dz", "dscale", "dbias"};
+    const Place worst = place_of(stats);
+    const bool tensor = worst.output == 0 || worst.output == 5 || worst.output == 6;
+    return assess(stats, contract.base,
+                  tensor
+                      ? element_of(names[worst.output], problem.x, worst.element)
+                      : vector_element(worst.output < 9 ? names[worst.output] : "an element", worst.element));
+}
+
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const SoftmaxProblem& problem) {
+    const bool backward = problem.backward != 0;
+    return assess(
+        stats, contract.base,
+        element_of(backward ? "dx" : "y", backward ? problem.dx : problem.y, place_of(stats).element));
+}
+
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const PoolProblem& problem) {
+    const bool backward = problem.backward != 0;
+    return assess(
+        stats, contract.base,
+        element_of(backward ? "dx" : "y", backward ? problem.dx : problem.y, place_of(stats).element));
 }
 
 }  // namespace fumi

@@ -52,6 +52,32 @@ inline bool usable(const TensorView& view, int rank) noexcept {
 inline bool may_be_nonzero(const ScalarValue& s) noexcept {
     return s.device != nullptr || s.re != 0 || s.im != 0;
 }
+inline bool is_one(const ScalarValue& s) noexcept {
+    return s.device == nullptr && s.re == 1 && s.im == 0;
+}
+// Neighbouring dimensions as one where the strides allow it: fewer divisions for each element. Elements keep
+// their logical index.
+inline void merge_dimensions(TensorView& view) noexcept {
+    int last = 0;
+    for (int d = 1; d < view.rank; ++d) {
+        if (view.size[last] == 1 || view.stride[last] == view.stride[d] * view.size[d]) {
+            view.size[last] *= view.size[d];
+            view.stride[last] = view.stride[d];
+        } else if (view.size[d] != 1) {
+            ++last;
+            view.size[last] = view.size[d];
+            view.stride[last] = view.stride[d];
+        }
+    }
+    if (view.rank > 0) view.rank = last + 1;
+}
+// How many of `count` units of `members` elements each are looked at.
+inline std::int64_t sampled_of(const DnnCoverage& coverage, std::int64_t count,
+                               std::int64_t members) noexcept {
+    if (coverage.sampled == 0) return count;
+    const std::int64_t samples = std::clamp<std::int64_t>(coverage.samples, 1, kMostSamples);
+    return std::min(count, std::max<std::int64_t>(1, samples / members));
+}
 inline CheckCommon common_of(const DnnContract& contract, const DnnCoverage& coverage,
                              const CheckTarget& target) noexcept {
     CheckCommon common;
@@ -59,6 +85,24 @@ inline CheckCommon common_of(const DnnContract& contract, const DnnCoverage& cov
     common.coverage = coverage;
     common.replayed = target.replayed;
     return common;
+}
+
+// A check of one kernel with nothing but its partials in scratch.
+template <class Params>
+void add_one_check(CheckPlan& plan, const char* kernel, std::int64_t units, Params& params,
+                   const CheckTarget& target) noexcept {
+    Scratch scratch(target);
+    const auto room = static_cast<std::int64_t>(scratch.left() / sizeof(ErrorStats));
+    const auto blocks = static_cast<unsigned>(std::min({units, kMostBlocks, room}));
+    params.common.partials = scratch.take<ErrorStats>(blocks);
+    plan.scratch_bytes = scratch.used();
+    plan.reference = "fp64";
+    if (blocks == 0 || !scratch.fits()) {
+        plan.reason = "device scratch ceiling too low";
+        return;
+    }
+    add_launch(plan, kernel, blocks, kDnnThreads, params);
+    add_merge(plan, params.common.partials, blocks, target);
 }
 
 }  // namespace fumi::plans

@@ -29,6 +29,11 @@ FUMI_DEVICE_CALL double read_real(const Memory& memory, const void* base, std::i
     return value;
 }
 
+// Shared memory of kernels that need it for the statistics alone.
+struct StatsShared {
+    ErrorStats slots[kStatsSlots];
+};
+
 FUMI_DEVICE std::uint64_t seed_of(const Memory& memory, const CheckCommon& common) {
     const std::uint64_t seed = common.coverage.seed;
     if (common.replayed == nullptr) return seed;

@@ -165,10 +165,6 @@ FUMI_DEVICE_CALL ElementSums combined(const SlicedSums* sums, std::int64_t eleme
     return total;
 }
 
-struct StatsShared {
-    ErrorStats slots[kStatsSlots];
-};
-
 template <class B, class StatsState>
 FUMI_DEVICE void conv_combine(const B& block, const ConvCheckParams& params, StatsShared& shared,
                               StatsState& stats) {
