@@ -17,10 +17,10 @@ TYPES = list(TOLERANCE)
 WIDE = [torch.float64, torch.float32]
 
 
-def assert_close(device, reference, dtype):
+def assert_close(device, reference, dtype, more=1):
     for i, (x, y) in enumerate(zip(device, reference, strict=True)):
         error = (x.detach().cpu().double() - y.detach()).abs().max()
-        assert error <= TOLERANCE[dtype] * y.abs().max().clamp_min(1e-3), (i, error)
+        assert error <= more * TOLERANCE[dtype] * y.abs().max().clamp_min(1e-3), (i, error)
 
 
 def values(*shape, dtype, seed=0):
@@ -28,9 +28,9 @@ def values(*shape, dtype, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype).double()
 
 
-def both(program, dtype):
+def both(program, dtype, more=1):
     """Runs program(device, its type): the device in `dtype`, the CPU in float64 on the same numbers."""
-    assert_close(program("cuda", dtype), program("cpu", torch.float64), dtype)
+    assert_close(program("cuda", dtype), program("cpu", torch.float64), dtype, more)
 
 
 def weighted(*tensors):
@@ -163,6 +163,57 @@ def test_dropout_of_backward_is_that_of_forward(both_ways):
     assert torch.equal(layer(x)[0], layer(x)[0])
 
 
+# ----------------------------------------------------------------------------------------- CTC, grid sampling
+@pytest.mark.parametrize("where, reduction", [("cpu", "none"), ("cuda", "none"), ("cuda", "mean"), ("cuda", "sum")])
+def test_ctc_loss(where, reduction):
+    lengths = torch.tensor([3, 5, 1, 0, 4], dtype=torch.int32)
+    targets = torch.tensor([1, 4, 2, 3, 3, 6, 5, 1, 2, 2, 2, 6, 1], dtype=torch.int32)
+    steps = torch.full((5,), 12, dtype=torch.int32)
+
+    def program(device, kind):
+        x = values(12, 5, 7, dtype=torch.float32).to(device, kind).requires_grad_()
+        labels = (t if device == "cpu" else t.to(where) for t in (targets, steps, lengths))
+        loss = F.ctc_loss(x.log_softmax(2), *labels, reduction=reduction)
+        weighted(loss).backward()
+        return [loss, x.grad]
+
+    both(program, torch.float32, more=10)  # exp of sums of 24 logarithms of up to 40
+
+
+def test_ctc_loss_of_labels_that_do_not_fit():
+    """Two equal labels need a blank between them. cuDNN calls that cost 0; torch looks for it where zero_infinity."""
+    x = values(2, 1, 4, dtype=torch.float32).float().cuda().requires_grad_()
+    target, two = torch.tensor([1, 1], dtype=torch.int32).cuda(), torch.tensor([2], dtype=torch.int32).cuda()
+    loss = F.ctc_loss(x.log_softmax(2), target, two, two, reduction="none", zero_infinity=True)
+    loss.sum().backward()
+    assert loss.item() == 0 and x.grad.abs().max() == 0
+
+
+@pytest.mark.parametrize("aligned, dtype", [(True, t) for t in TYPES] + [(False, t) for t in WIDE])
+def test_grid_sample(aligned, dtype):
+    def program(device, kind):
+        x = values(2, 3, 5, 6, dtype=dtype).to(device, kind).requires_grad_()
+        grid = (values(2, 4, 3, 2, dtype=dtype, seed=1) * 0.7).to(dtype).to(device, kind).requires_grad_()
+        y = F.grid_sample(x, grid, align_corners=aligned)
+        y.backward(values(2, 3, 4, 3, dtype=dtype, seed=2).to(device, kind))
+        return [y, x.grad, grid.grad]
+
+    both(program, dtype)
+
+
+@pytest.mark.parametrize("dtype", WIDE)
+def test_grid_generator(dtype):
+    def program(device, kind):
+        theta = values(2, 2, 3, dtype=dtype).to(device, kind).requires_grad_()
+        make = (lambda: torch.cudnn_affine_grid_generator(theta, 2, 3, 4, 5)) if device == "cuda" else (
+            lambda: F.affine_grid(theta, [2, 3, 4, 5], align_corners=True))
+        grid = make()
+        weighted(grid).backward()
+        return [grid, theta.grad]
+
+    both(program, dtype)
+
+
 class LanguageModel(nn.Module):
     def __init__(self, words=29, width=24):
         super().__init__()
@@ -245,11 +296,16 @@ layer(x).sum().backward()
 layer.eval()(x)
 y = torch.randn(3, 2, 4, device='cuda', requires_grad=True)
 nn.GRU(4, 4).cuda()(y)[0].sum().backward()
+two = torch.tensor([2, 2], dtype=torch.int32, device='cuda')
+F.ctc_loss(y.log_softmax(2), torch.ones(4, dtype=torch.int32, device='cuda'), two + 1, two - 1).backward()
+grid = torch.rand(2, 4, 4, 2, device='cuda', requires_grad=True)
+F.grid_sample(x, grid, align_corners=True).sum().backward()
 torch.cuda.synchronize()
 """, tmp_path) == {
         "cudnnBatchNormalizationForwardTrainingEx", "cudnnBatchNormalizationBackwardEx",
         "cudnnBatchNormalizationForwardInference", "cudnnRNNForward", "cudnnRNNBackwardData_v8",
-        "cudnnRNNBackwardWeights_v8"}
+        "cudnnRNNBackwardWeights_v8", "cudnnCTCLoss_v8", "cudnnSpatialTfSamplerForward",
+        "cudnnSpatialTfSamplerBackward"}
 
 
 def test_reaches_no_library_where_torch_has_kernels(tmp_path):
@@ -262,5 +318,8 @@ with torch.backends.cudnn.flags(enabled=False):
     nn.BatchNorm2d(3).cuda()(y).sum().backward()
     nn.GRU(4, 4).cuda()(torch.randn(3, 2, 4, device='cuda'))
 nn.LSTMCell(4, 4).cuda()(torch.randn(2, 4, device='cuda'))
+two = torch.tensor([2, 2])
+F.ctc_loss(torch.randn(3, 2, 4, device='cuda').log_softmax(2), torch.ones(4, dtype=torch.long), two + 1, two)
+F.grid_sample(y, torch.rand(2, 4, 4, 2, device='cuda'), align_corners=False)
 torch.cuda.synchronize()
 """, tmp_path)

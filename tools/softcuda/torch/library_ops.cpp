@@ -4,12 +4,8 @@
 #include <ATen/native/transformers/attention.h>
 #include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/add.h>
-#include <ATen/ops/affine_grid_generator.h>
-#include <ATen/ops/affine_grid_generator_backward.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/grid_sampler_2d.h>
-#include <ATen/ops/grid_sampler_2d_backward.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/ones_like.h>
 #include <torch/library.h>
@@ -26,35 +22,11 @@ using at::IntArrayRef;
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
-bool use_cudnn_ctc_loss(const Tensor&, const Tensor&, IntArrayRef, IntArrayRef, int64_t) {
-    return false;
-}
-bool use_cudnn_ctc_loss_tensor(const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t) {
-    return false;
-}
-
 // The math path, whose products are cuBLAS calls: the fused attention kernels have no host body.
 int64_t fused_sdp_choice(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&, double, bool,
                          std::optional<double>, bool) {
     constexpr int64_t math = 0;  // at::SDPBackend::math
     return math;
-}
-
-Tensor cudnn_grid_sampler(const Tensor& self, const Tensor& grid) {
-    return at::grid_sampler_2d(self, grid, /*bilinear*/ 0, /*zeros*/ 0, /*align_corners=*/true);
-}
-
-std::tuple<Tensor, Tensor> cudnn_grid_sampler_backward(const Tensor& self, const Tensor& grid,
-                                                       const Tensor& grad) {
-    return at::grid_sampler_2d_backward(grad, self, grid, 0, 0, true, std::array<bool, 2>{true, true});
-}
-
-Tensor cudnn_affine_grid_generator(const Tensor& theta, int64_t n, int64_t c, int64_t h, int64_t w) {
-    return at::affine_grid_generator(theta, {n, c, h, w}, true);
-}
-
-Tensor cudnn_affine_grid_generator_backward(const Tensor& grad, int64_t n, int64_t c, int64_t h, int64_t w) {
-    return at::affine_grid_generator_backward(grad, {n, c, h, w}, true);
 }
 
 // keep: probability that an element stays.
@@ -115,14 +87,8 @@ std::tuple<Tensor, Tensor> rms_norm_backward(const Tensor& grad, const Tensor& i
 void install_library_ops() {
     static auto* const library =
         new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::CUDA, __FILE__, __LINE__);
-    library->impl("_use_cudnn_ctc_loss", TORCH_FN(use_cudnn_ctc_loss));
-    library->impl("_use_cudnn_ctc_loss.Tensor", TORCH_FN(use_cudnn_ctc_loss_tensor));
     library->impl("_fused_sdp_choice", TORCH_FN(fused_sdp_choice));
     at::native::_fused_sdp_choice_stub.set_cuda_dispatch_ptr(fused_sdp_choice);  // asked past the dispatcher
-    library->impl("cudnn_grid_sampler", TORCH_FN(cudnn_grid_sampler));
-    library->impl("cudnn_grid_sampler_backward", TORCH_FN(cudnn_grid_sampler_backward));
-    library->impl("cudnn_affine_grid_generator", TORCH_FN(cudnn_affine_grid_generator));
-    library->impl("cudnn_affine_grid_generator_backward", TORCH_FN(cudnn_affine_grid_generator_backward));
     library->impl("native_dropout", TORCH_FN(native_dropout));
     library->impl("_fused_dropout", TORCH_FN(fused_dropout));
     library->impl("_masked_scale", TORCH_FN(masked_scale));

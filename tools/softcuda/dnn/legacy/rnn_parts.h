@@ -140,19 +140,12 @@ inline std::int64_t row_before(const Packing& packing, bool backwards, std::int6
     return step + 1 >= packing.lengths[place] ? -1 : packing.first[step + 1] + place;
 }
 
-// Calls Pass<E, T>(arguments).run() for the storage type.
+// Runner<E, T>(pass, deviation).run() for the net's storage type.
 template <template <class, class> class Runner, class PassType>
 void run_as(const PassType& pass, Deviation& deviation) {
-    switch (pass.net.type) {
-        case CUDNN_DATA_DOUBLE:
-            return Runner<double, double>(pass, deviation).run();
-        case CUDNN_DATA_HALF:
-            return Runner<blas::Half, float>(pass, deviation).run();
-        case CUDNN_DATA_BFLOAT16:
-            return Runner<blas::BFloat16, float>(pass, deviation).run();
-        default:
-            return Runner<float, float>(pass, deviation).run();
-    }
+    visit_real(pass.net.type, [&](auto stored, auto value) {
+        Runner<decltype(stored), decltype(value)>(pass, deviation).run();
+    });
 }
 
 }  // namespace softcuda::dnn

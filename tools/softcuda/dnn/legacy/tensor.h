@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tools/softcuda/blas/faults.h"
+#include "tools/softcuda/blas/number.h"
 
 namespace softcuda::dnn {
 
@@ -28,6 +29,22 @@ cudaDataType number_type(cudnnDataType_t type) noexcept;
 
 // Types that arithmetic is done on: float, double, half, bfloat16.
 bool is_real(cudnnDataType_t type) noexcept;
+
+// Calls visit with a value of the storage type and one of the type that its arithmetic is done in. The type
+// is real.
+template <class Visitor>
+void visit_real(cudnnDataType_t type, Visitor&& visit) {
+    switch (type) {
+        case CUDNN_DATA_DOUBLE:
+            return visit(double{}, double{});
+        case CUDNN_DATA_HALF:
+            return visit(blas::Half{}, float{});
+        case CUDNN_DATA_BFLOAT16:
+            return visit(blas::BFloat16{}, float{});
+        default:
+            return visit(float{}, float{});
+    }
+}
 
 // A list of dimensions walked in row-major order, as runs of equal stride: element i of run r lies at
 // starts[r] + i * stride.
