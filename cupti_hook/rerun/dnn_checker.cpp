@@ -68,7 +68,7 @@ const char* DnnChecker::save_inputs(const DnnPlace& place, const libraries::Call
     target.scratch_ceiling = room - saved.bytes;
     const CheckPlan plan = plan_check(pending.problem, *pending.contract, pending.coverage, target);
     if (*plan.reason != '\0') return plan.reason;
-    pending.scratch_bytes = plan.scratch_bytes;
+    pending.scratch_ceiling = target.scratch_ceiling;
     pending.reference = plan.reference;
     pending.sampled = plan.sampled;
     CUdeviceptr base = 0;
@@ -95,7 +95,7 @@ const char* DnnChecker::save_inputs(const DnnPlace& place, const libraries::Call
 const char* DnnChecker::enqueue(const DnnPlace& place, const libraries::Call& call, const DnnPending& pending,
                                 CheckTarget target) noexcept {
     target.scratch = pending.scratch;
-    target.scratch_ceiling = pending.scratch_bytes;
+    target.scratch_ceiling = pending.scratch_ceiling;
     CheckPlan plan = plan_check(pending.problem, *pending.contract, pending.coverage, target);
     if (*plan.reason != '\0') return plan.reason;
     const CUresult status = kernels_.launch(place.driver, call.stream, plan);

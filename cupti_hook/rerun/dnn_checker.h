@@ -16,7 +16,7 @@ struct DnnPending {
     const DnnContract* contract = nullptr;
     DnnCoverage coverage;
     void* scratch = nullptr;  // of the plan
-    std::size_t scratch_bytes = 0;
+    std::size_t scratch_ceiling = 0;  // that it was planned under: the plan depends on it
     const char* reference = "";
     bool sampled = false;
 };
