@@ -96,6 +96,7 @@ class Tail {
 
   private:
     bool add(const GraphTensor& other, double factor) noexcept {
+        if (factor == 0) return true;  // torch.cudnn_convolution_relu: whatever it is, it is not read
         if (other.descriptor == nullptr || other.by_value) return false;
         if (is_per_channel(other.tensor) && factor == 1 && plan_.call.find(DnnRole::bias) == nullptr) {
             add_tensor(plan_, other, DnnRole::bias);

@@ -202,10 +202,10 @@ std::string operations_text(const DnnCall& call) {
     return text;
 }
 
-std::string type_text(DataType type, bool converted) {
+std::string type_text(DataType type, const char* conversion) {
     switch (type) {
         case DataType::f32:
-            return converted ? "32F_FAST_TF32" : "32F";
+            return std::string("32F") + conversion;
         case DataType::f64:
             return "64F";
         case DataType::f16:
@@ -223,7 +223,7 @@ struct Note {
     cudnnBackendNumericalNote_t note;
     const char* text;
 };
-// In the order in which they are said; tensor cores go without saying.
+// In the order in which they are said.
 constexpr Note notes[] = {{CUDNN_NUMERICAL_NOTE_WINOGRAD, "winograd"},
                           {CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4, "TILE_4x4"},
                           {CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6, "TILE_6x6"},
@@ -309,11 +309,14 @@ std::string dnn_compute_type_text(const Call& call) {
     if (!call.decoded || call.dnn == nullptr) return {};
     const DnnCall& dnn = *call.dnn;
     const DnnTensor* const x = find_x(dnn);
-    const bool single = x != nullptr && x->type == DataType::f32;
-    const bool converted = dnn.engine.noted(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS) ||
-                           dnn.math_type == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION ||
-                           dnn.math_type == CUDNN_TENSOR_OP_MATH;
-    return type_text(dnn.compute_type, single && converted);
+    const bool products = dnn.engine.notes_known || dnn.math_type >= 0;
+    if (x == nullptr || x->type != DataType::f32 || !products) return type_text(dnn.compute_type, "");
+    if (dnn.engine.noted(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS))
+        return type_text(dnn.compute_type, "_FAST_16F");
+    // The legacy functions take TF32 where they are not told to use FMA.
+    const bool converted = dnn.engine.notes_known ? dnn.engine.noted(CUDNN_NUMERICAL_NOTE_TENSOR_CORE)
+                                                  : dnn.math_type != CUDNN_FMA_MATH;
+    return type_text(dnn.compute_type, converted ? "_FAST_TF32" : "");
 }
 
 std::string dnn_epilogue_text(const Call& call) {

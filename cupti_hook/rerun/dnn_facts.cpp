@@ -19,9 +19,12 @@ DataType type_of(const DnnCall& call, std::initializer_list<DnnRole> roles) noex
 }
 
 // From cuDNN 8 on fp32 may be computed in TF32 unless the call asks for FMA. A backend engine says itself
-// whether it converts its inputs.
+// whether it runs on tensor cores, which for fp32 means TF32 (torch's allow_tf32 chooses engines by that
+// note).
 bool converts_inputs(const DnnCall& call) noexcept {
-    if (call.engine.notes_known) return call.engine.noted(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS);
+    if (call.engine.notes_known)
+        return call.engine.noted(CUDNN_NUMERICAL_NOTE_TENSOR_CORE) ||
+               call.engine.noted(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS);
     return call.math_type != CUDNN_FMA_MATH;
 }
 

@@ -47,3 +47,9 @@ def test_the_contract_names_the_algorithm(session):
 def test_fused_tails_are_decoded_and_checked(session):
     rows = session.rows("select epilogue, verdict from calls join checks using (call_id) where epilogue <> '' and library = 'cudnn'")
     assert {(row["epilogue"], row["verdict"]) for row in rows} == {("BIAS_RELU", "pass"), ("ADD_BIAS_RELU", "pass")}
+
+
+def test_tf32_is_said_and_allowed_where_the_engine_uses_it(session):
+    rows = session.rows("select compute_type, reason, algorithm from calls join checks using (call_id) "
+                        "where dtypes like 'fp32%' and library = 'cudnn'")
+    assert {(row["compute_type"], "tensor_core" in row["algorithm"]) for row in rows} == {("32F_FAST_TF32", True)}
