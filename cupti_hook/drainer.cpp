@@ -187,9 +187,13 @@ void Drainer::write_check(rerun::Entry& entry, const ErrorStats& stats, std::int
     ErrorStats whole = stats;
     const GemmProblem& problem = entry.call.problem;
     if (whole.worst_index >= 0) whole.worst_index += entry.first_column * problem.m;
-    const Assessment found = entry.dnn_contract != nullptr
-                                 ? rerun::assess(whole, *entry.dnn_contract, *entry.call.dnn)
-                                 : assess(whole, *entry.contract, problem);
+    Assessment found = entry.dnn_contract != nullptr
+                           ? rerun::assess(whole, *entry.dnn_contract, *entry.call.dnn)
+                           : assess(whole, *entry.contract, problem);
+    PrecisionStats precision;
+    if (entry.probed &&
+        read_precision(ring_.slot(entry).precision, precision, entry.captured ? 0 : entry.sequence))
+        add_precision(found, find_precision(precision, *entry.contract, problem));
     session::CheckRecord record;
     record.check_id = check_id;
     record.call_id = entry.call_id;

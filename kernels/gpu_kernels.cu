@@ -1,6 +1,7 @@
 // The kernels as the GPU has them: the bodies of kernels/device under the names that kernels/gemm_check.h
 // lists.
 #include "kernels/device/gemm_check_body.h"
+#include "kernels/device/precision_body.h"
 
 namespace {
 
@@ -42,6 +43,19 @@ __global__ void __launch_bounds__(fumi::kMergeThreads)
     __shared__ fumi::gpu::MergeShared shared;
     fumi::gpu::PerThread<fumi::ErrorStats> stats;
     fumi::gpu::merge_stats(fumi::gpu::Block{}, params, shared, stats);
+}
+
+__global__ void __launch_bounds__(fumi::kPrecisionThreads)
+    fumi_precision_entries(const __grid_constant__ fumi::PrecisionParams params) {
+    __shared__ fumi::gpu::ProbeShared shared;
+    fumi::gpu::PerThread<fumi::gpu::ProbeThread> state;
+    fumi::gpu::precision_entry(fumi::gpu::Block{}, params, shared, state);
+}
+
+__global__ void __launch_bounds__(fumi::kPrecisionThreads)
+    fumi_precision_merge(const __grid_constant__ fumi::PrecisionParams params) {
+    __shared__ fumi::gpu::PrecisionMergeShared shared;
+    fumi::gpu::precision_merge(fumi::gpu::Block{}, params, shared);
 }
 
 }  // extern "C"

@@ -1,6 +1,7 @@
 #include "kernels/host_bodies.h"
 
 #include "kernels/host_target.h"
+#include "kernels/precision.h"
 
 namespace fumi {
 namespace {
@@ -54,6 +55,9 @@ bool register_host_bodies(softcudaRegisterKernel_t registrar) noexcept {
     registered &= registrar(kCheckComplex, bodies.check_complex, &check_size, 1) == 0;
     registered &= registrar(kCheckDoubleComplex, bodies.check_double_complex, &check_size, 1) == 0;
     registered &= registrar(kMergeKernel, bodies.merge_stats, &merge_size, 1) == 0;
+    constexpr std::uint32_t precision_size = sizeof(PrecisionParams);
+    registered &= registrar(kPrecisionKernel, bodies.precision_entries, &precision_size, 1) == 0;
+    registered &= registrar(kPrecisionMergeKernel, bodies.precision_merge, &precision_size, 1) == 0;
     return register_dnn_bodies(registrar) && registered;
 }
 

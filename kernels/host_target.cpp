@@ -47,8 +47,8 @@ void merge_two(ErrorStats& into, const ErrorStats& from) {
 }  // namespace
 
 HostBodies host_bodies() noexcept {
-    return {check<RealSums>,          check<DoubleSums>, check<ComplexSums>,
-            check<DoubleComplexSums>, merge_body,        merge_two};
+    return {check<RealSums>, check<DoubleSums>, check<ComplexSums>, check<DoubleComplexSums>,
+            merge_body,      merge_two,         precision_entries,  precision_merge};
 }
 
 }  // namespace fumi::FUMI_TARGET

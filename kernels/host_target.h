@@ -9,16 +9,21 @@ namespace fumi {
 struct HostBodies {
     SoftcudaKernelBody check_real, check_double, check_complex, check_double_complex, merge_stats;
     void (*merge)(ErrorStats& into, const ErrorStats& from);
+    SoftcudaKernelBody precision_entries, precision_merge;
 };
 
 #define FUMI_DECLARE_BODY(name, parameters, image) void name(const SoftcudaBlock* given);
 namespace baseline {
 HostBodies host_bodies() noexcept;
 FUMI_DNN_KERNELS(FUMI_DECLARE_BODY)
+void precision_entries(const SoftcudaBlock* given);
+void precision_merge(const SoftcudaBlock* given);
 }  // namespace baseline
 namespace avx2 {
 HostBodies host_bodies() noexcept;
 FUMI_DNN_KERNELS(FUMI_DECLARE_BODY)
+void precision_entries(const SoftcudaBlock* given);
+void precision_merge(const SoftcudaBlock* given);
 }  // namespace avx2
 #undef FUMI_DECLARE_BODY
 

@@ -18,7 +18,9 @@ namespace {
 constexpr std::size_t partials_ceiling = std::size_t{256} << 10;
 constexpr int most_sampled_batches = 4;
 constexpr const char* kernel_names[] = {kCheckReal, kCheckDouble, kCheckComplex, kCheckDoubleComplex,
-                                        kMergeKernel};
+                                        kMergeKernel, kPrecisionKernel, kPrecisionMergeKernel};
+// The partials of the check, and behind them the entries of the precision probe.
+constexpr std::size_t fixed_scratch = partials_ceiling + ((kPrecisionScratch + 255) & ~std::size_t{255});
 
 std::size_t round_up(std::size_t bytes) noexcept {
     return (bytes + 255) & ~std::size_t{255};
@@ -117,7 +119,7 @@ const char* Checker::plan_check(const libraries::DriverApi& driver, Entry& entry
     if (check.scratch == 0) {
         const RelaxedCapture relaxed(driver);
         check.scratch =
-            scratch_.get(driver, entry.context, call.stream, capture_id(driver, entry), partials_ceiling);
+            scratch_.get(driver, entry.context, call.stream, capture_id(driver, entry), fixed_scratch);
         if (check.scratch == 0) return "no device memory for the check within limits.scratch";
     }
     entry.reference = check.plan.reference;
@@ -146,7 +148,7 @@ const char* Checker::save_output(const libraries::DriverApi& driver, Entry& entr
     const GemmProblem whole = check.problem;
     const std::uint64_t capture = capture_id(driver, entry);
     const std::size_t room = scratch_.available(entry.context, entry.call.stream, capture);
-    const std::size_t fixed = round_up(partials_ceiling);
+    const std::size_t fixed = round_up(fixed_scratch);
     if (room <= fixed) return "no device memory for the check within limits.scratch";
     std::int64_t columns = whole.n, batches = whole.batch;
     SavePlan plan = plan_save(whole.c, whole.m, columns, batches);
@@ -217,6 +219,8 @@ void Checker::enqueue(Entry& entry, PendingCheck& check) noexcept {
     const CUstream stream = entry.call.stream;
     CUresult status = driver.launch_kernel(kernel(check.plan.kernel), check.plan.blocks, 1, 1, kCheckThreads,
                                            1, 1, 0, stream, check_arguments, nullptr);
+    if (status == CUDA_SUCCESS) status = enqueue_precision(driver, entry, check, *device_slot);
+    // Last, since the drainer takes a slot when its result is there.
     if (status == CUDA_SUCCESS)
         status = driver.launch_kernel(kernel(kMergeKernel), 1, 1, 1, kMergeThreads, 1, 1, 0, stream,
                                       merge_arguments, nullptr);
@@ -226,6 +230,23 @@ void Checker::enqueue(Entry& entry, PendingCheck& check) noexcept {
     say_once("check launch", "a check could not be launched (%s); its call is recorded as not checked", name);
     entry.checked = false;
     entry.not_checked = "the check could not be launched";
+}
+
+CUresult Checker::enqueue_precision(const libraries::DriverApi& driver, Entry& entry,
+                                    const PendingCheck& check, Slot& device_slot) const noexcept {
+    entry.probed = !entry.call.output_on_host && precision_applies(check.problem);
+    if (!entry.probed) return CUDA_SUCCESS;
+    PrecisionParams params = make_precision_params(
+        check.problem, *entry.contract, static_cast<std::uint64_t>(entry.call_id),
+        reinterpret_cast<void*>(check.scratch + partials_ceiling), &device_slot.precision,
+        entry.captured ? 0 : entry.sequence);
+    void* arguments[] = {&params};
+    const CUresult status =
+        driver.launch_kernel(kernel(kPrecisionKernel), kPrecisionEntries, 1, 1, kPrecisionThreads, 1, 1, 0,
+                             entry.call.stream, arguments, nullptr);
+    if (status != CUDA_SUCCESS) return status;
+    return driver.launch_kernel(kernel(kPrecisionMergeKernel), 1, 1, 1, kPrecisionThreads, 1, 1, 0,
+                                entry.call.stream, arguments, nullptr);
 }
 
 CUfunction Checker::kernel(const char* name) const noexcept {

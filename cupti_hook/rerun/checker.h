@@ -58,6 +58,9 @@ class Checker {
     void enqueue_dnn(Entry& entry, PendingCheck& check) noexcept;
     const char* save_output(const libraries::DriverApi& driver, Entry& entry, PendingCheck& check) noexcept;
     void choose_coverage(Entry& entry, PendingCheck& check) const noexcept;
+    // What precision the call really used, from a few entries of the same problem.
+    CUresult enqueue_precision(const libraries::DriverApi& driver, Entry& entry, const PendingCheck& check,
+                               Slot& device_slot) const noexcept;
     CUfunction kernel(const char* name) const noexcept;
 
     config::ImprovePrecision choice_;
@@ -72,7 +75,7 @@ class Checker {
     std::unordered_set<CUcontext> warm_;  // contexts in which the kernels are loaded
     std::atomic<CUcontext> last_warm_{nullptr};
     bool ieee_ = false;
-    CUfunction kernels_[5] = {};
+    CUfunction kernels_[7] = {};
     Slot* device_slots_ = nullptr;  // the ring's slots as the device addresses them
     std::atomic<int> capabilities_[64] = {};
     std::atomic<std::uint64_t> sequence_{0};

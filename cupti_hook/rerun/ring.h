@@ -11,6 +11,7 @@
 #include "kernels/contract.h"
 #include "kernels/dnn_check.h"
 #include "kernels/gemm_check.h"
+#include "kernels/precision.h"
 #include "mapping/origin.h"
 
 namespace fumi::rerun {
@@ -33,6 +34,7 @@ struct Entry {
     bool checked = false;
     bool captured = false;  // recorded into a graph: runs at each of its launches
     bool sampled = false;
+    bool probed = false;  // for the precision that was really used
     const Contract* contract = nullptr;         // lives as long as the process
     const DnnContract* dnn_contract = nullptr;  // the same, of a cudnn call
     const char* reference = "";
@@ -47,12 +49,13 @@ struct Entry {
     alignas(libraries::DnnCall) unsigned char dnn_call[sizeof(libraries::DnnCall)];
 };
 
-// 256 bytes, so that slots do not share cache lines.
-struct alignas(256) Slot {
+// Aligned, so that slots do not share cache lines.
+struct alignas(128) Slot {
     ResultSlot result;
+    PrecisionSlot precision;     // written before the result
     double host_output[2] = {};  // copy of an output in host memory, for the device to read
 };
-static_assert(sizeof(Slot) == 256 && sizeof(ResultSlot) <= 240);
+static_assert(sizeof(Slot) == 384);
 
 class Ring {
   public:

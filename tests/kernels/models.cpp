@@ -42,6 +42,7 @@ double tensor_core(const Products& a, const Products& b, const Arithmetic& how) 
     const auto step = static_cast<std::size_t>(how.fused_products);
     for (std::size_t k = 0; k < a.size(); k += step) {
         sum = tensor_step(a, b, k, std::min(a.size(), k + step), sum, how.fraction_bits);
+        if (how.accumulator_bits < 24) sum = round_to(sum, how.accumulator_bits);
     }
     return sum;
 }
@@ -56,7 +57,8 @@ double narrow_chain(const Products& a, const Products& b, int bits) {
 
 double dot(const Products& a, const Products& b, const Arithmetic& how) {
     const std::size_t k = a.size();
-    if (how.accumulator_bits < 24) return narrow_chain(a, b, how.accumulator_bits);
+    if (how.accumulator_bits < 24 && how.model != Model::tensor_core)
+        return narrow_chain(a, b, how.accumulator_bits);
     switch (how.model) {
         case Model::tensor_core:
             return tensor_core(a, b, how);
@@ -81,17 +83,49 @@ double dot(const Products& a, const Products& b, const Arithmetic& how) {
 
 namespace {
 
+// The elements of a row of A or a column of B as the kernel multiplies them. Two parts: (low, high, high) of
+// A against (high, low, high) of B.
 Products line(const MatrixView& view, std::int64_t index, std::int64_t k, bool row, std::int64_t batch,
               const Arithmetic& how) {
-    Products all(static_cast<std::size_t>(k));
-    for (std::int64_t i = 0; i < k; ++i) {
-        const double x = (row ? read(view, index, i, batch) : read(view, i, index, batch)).real();
-        all[static_cast<std::size_t>(i)] =
-            how.input_bits == 0
-                ? x
-                : (how.input_rounding ? round_to(x, how.input_bits) : truncate_to(x, how.input_bits));
+    const auto size = static_cast<std::size_t>(k);
+    Products all(how.three_products ? 3 * size : size);
+    const auto converted = [&](double x) {
+        if (how.input_bits == 0) return x;
+        return how.input_rounding ? round_to(x, how.input_bits) : truncate_to(x, how.input_bits);
+    };
+    for (std::size_t i = 0; i < size; ++i) {
+        const auto at = static_cast<std::int64_t>(i);
+        const double x = (row ? read(view, index, at, batch) : read(view, at, index, batch)).real();
+        const double high = converted(x);
+        all[i] = high;
+        if (!how.three_products) continue;
+        all[size + i] = all[2 * size + i] = high;
+        all[row ? i : size + i] = converted(x - high);
     }
     return all;
+}
+
+double rounded_to_type(DataType type, double value) {
+    double stored = 0;
+    encode(type, value, &stored);
+    return decode(type, &stored);
+}
+
+double split_dot(const Products& a, const Products& b, const Arithmetic& how, DataType output) {
+    const auto parts = static_cast<std::size_t>(how.split_parts);
+    const std::size_t part = ((a.size() + parts - 1) / parts + 15) / 16 * 16;
+    double sum = 0;
+    for (std::size_t from = 0; from < a.size(); from += part) {
+        const std::size_t to = std::min(a.size(), from + part);
+        const auto slice = [&](const Products& x) {
+            return Products(x.begin() + static_cast<std::ptrdiff_t>(from),
+                            x.begin() + static_cast<std::ptrdiff_t>(to));
+        };
+        const double partial = rounded_to_type(output, dot(slice(a), slice(b), how));
+        sum = how.split_in_order ? rounded_to_type(output, sum + partial)
+                                 : static_cast<double>(static_cast<float>(sum + partial));
+    }
+    return sum;
 }
 
 double bias_of(const GemmProblem& p, std::int64_t row) {
@@ -120,7 +154,9 @@ void compute(Workload& w, const Arithmetic& how) {
             const Products a = line(p.a, row, p.k, true, batch, how);
             const auto bias = static_cast<float>(bias_of(p, row));
             for (std::int64_t col = 0; col < p.n; ++col) {
-                const auto sum = static_cast<float>(dot(a, columns[static_cast<std::size_t>(col)], how));
+                const Products& b = columns[static_cast<std::size_t>(col)];
+                const auto sum =
+                    static_cast<float>(how.split_parts > 1 ? split_dot(a, b, how, p.d.type) : dot(a, b, how));
                 write(p.d, row, col, batch, static_cast<double>(sum + bias));
             }
         }

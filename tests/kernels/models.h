@@ -22,6 +22,12 @@ struct Arithmetic {
     int input_bits = 0;           // inputs truncated to so many bits first (TF32: 11); 0: as they are
     bool input_rounding = false;  // rounded instead
     int accumulator_bits = 24;    // below 24: every sum is rounded to so many bits (fp16 accumulation: 11)
+    bool three_products =
+        false;  // inputs as two parts of input_bits each, without the product of the low ones
+    // Partial sums over parts of K (each a multiple of 16 products) that are stored in the output type;
+    // in_order: and added up in it, else in fp32.
+    int split_parts = 1;
+    bool split_in_order = false;
 };
 
 void compute(Workload& workload, const Arithmetic& arithmetic);

@@ -337,6 +337,22 @@ void run_blocks(const GemmCheckPlan& plan, const GemmCheckParams& params) {
     }
 }
 
+PrecisionStats run_precision(const GemmProblem& problem, const Contract& contract, std::uint64_t seed) {
+    std::vector<PrecisionEntry> entries(kPrecisionEntries);
+    PrecisionSlot slot;
+    PrecisionParams params = make_precision_params(problem, contract, seed, entries.data(), &slot, 1);
+    void* args[] = {&params};
+    for (unsigned i = 0; i < kPrecisionEntries; ++i) {
+        SoftcudaBlock block{
+            {kPrecisionEntries, 1, 1}, {kPrecisionThreads, 1, 1}, {i, 0, 0}, args, nullptr, 0, 0, 0};
+        body_of(kPrecisionKernel)(&block);
+    }
+    SoftcudaBlock block{{1, 1, 1}, {kPrecisionThreads, 1, 1}, {0, 0, 0}, args, nullptr, 0, 0, 0};
+    body_of(kPrecisionMergeKernel)(&block);
+    PrecisionStats stats;
+    return read_precision(slot, stats, 1) ? stats : PrecisionStats{};
+}
+
 void run_merge(const GemmCheckPlan& plan, const std::vector<ErrorStats>& partials, ResultSlot& slot,
                std::uint64_t sequence, MergeMode mode) {
     MergeParams params = make_merge_params(plan, partials.data(), &slot, sequence, mode);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/gemm_check.h"
+#include "kernels/precision.h"
 #include "kernels/verdict.h"
 #include "tools/softcuda/softcuda.h"
 
@@ -62,6 +63,7 @@ ErrorStats run_check(const GemmProblem& problem, const Contract& contract, const
 ErrorStats run_check(const GemmProblem& problem, const Contract& contract);
 void run_merge(const GemmCheckPlan& plan, const std::vector<ErrorStats>& partials, ResultSlot& slot,
                std::uint64_t sequence, MergeMode mode);
+PrecisionStats run_precision(const GemmProblem& problem, const Contract& contract, std::uint64_t seed = 1);
 void run_blocks(const GemmCheckPlan& plan, const GemmCheckParams& params);
 
 // --- distributions of inputs (docs/numerics.md)
