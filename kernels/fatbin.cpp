@@ -20,11 +20,9 @@ std::span<const DeviceImage> device_images() noexcept {
 
 std::span<const CheckKernel> check_kernels() noexcept {
 #define FUMI_KERNEL(name, parameters, image) {kernel_name::name, image},
-    static constexpr CheckKernel kernels[] = {{kCheckReal, 0},    {kCheckDouble, 0},
-                                              {kCheckComplex, 0}, {kCheckDoubleComplex, 0},
-                                              {kMergeKernel, 0},
-                                              {kPrecisionKernel, 0},
-                                              {kPrecisionMergeKernel, 0},  FUMI_DNN_KERNELS(FUMI_KERNEL)};
+    static constexpr CheckKernel kernels[] = {
+        {kCheckReal, 0},   {kCheckDouble, 0},     {kCheckComplex, 0},         {kCheckDoubleComplex, 0},
+        {kMergeKernel, 0}, {kPrecisionKernel, 0}, {kPrecisionMergeKernel, 0}, FUMI_DNN_KERNELS(FUMI_KERNEL)};
 #undef FUMI_KERNEL
     return kernels;
 }

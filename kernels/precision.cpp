@@ -110,6 +110,8 @@ void describe(PrecisionFinding& found, const Contract& contract, const GemmProbl
                         type_name(output_type(problem)),
                         found.split_legal ? ", which the program allows (reduced-precision reduction)" : "");
     }
+    if (found.inputs != InputFormat::as_stored && !found.inputs_below)
+        found.note = fmt::format("inputs as {}", format_name(found.inputs));
     if (!what.empty()) found.text = fmt::format("promised {}, found {}", contract.name, what);
 }
 
@@ -223,6 +225,7 @@ PrecisionFinding find_precision(const PrecisionStats& stats, const Contract& con
 }
 
 void add_precision(Assessment& a, const PrecisionFinding& finding) {
+    if (!finding.note.empty()) a.reason += "; " + finding.note;
     if (finding.text.empty()) return;
     if (!finding.below()) {
         a.reason += "; " + finding.text;

@@ -96,8 +96,8 @@ inline constexpr const char* kPrecisionKernel = "fumi_precision_entries";
 inline constexpr const char* kPrecisionMergeKernel = "fumi_precision_merge";
 inline constexpr std::size_t kPrecisionScratch = kPrecisionEntries * sizeof(PrecisionEntry);
 
-// False where nothing can be found out: complex and integer matrices, GELU without its pre-activation, fewer than
-// 64 elements.
+// False where nothing can be found out: complex and integer matrices, GELU without its pre-activation, fewer
+// than 64 elements.
 bool precision_applies(const GemmProblem& problem) noexcept;
 PrecisionParams make_precision_params(const GemmProblem& problem, const Contract& contract,
                                       std::uint64_t seed, void* scratch, PrecisionSlot* slot,
@@ -113,6 +113,7 @@ struct PrecisionFinding {
     bool split_legal = false;  // the program allows reduced-precision reductions
     // "promised fp32 FMA (24-bit inputs), found inputs of TF32 ..."; empty where all is as promised
     std::string text;
+    std::string note;  // inputs that were converted as promised: "inputs as TF32 (11 bits, truncated)"
     PrecisionFinding();
     bool below() const noexcept {
         return inputs_below || accumulator_below || (split_parts > 0 && !split_legal);

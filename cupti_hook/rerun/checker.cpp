@@ -17,8 +17,9 @@ namespace {
 
 constexpr std::size_t partials_ceiling = std::size_t{256} << 10;
 constexpr int most_sampled_batches = 4;
-constexpr const char* kernel_names[] = {kCheckReal, kCheckDouble, kCheckComplex, kCheckDoubleComplex,
-                                        kMergeKernel, kPrecisionKernel, kPrecisionMergeKernel};
+constexpr const char* kernel_names[] = {kCheckReal,           kCheckDouble, kCheckComplex,
+                                        kCheckDoubleComplex,  kMergeKernel, kPrecisionKernel,
+                                        kPrecisionMergeKernel};
 // The partials of the check, and behind them the entries of the precision probe.
 constexpr std::size_t fixed_scratch = partials_ceiling + ((kPrecisionScratch + 255) & ~std::size_t{255});
 
@@ -236,10 +237,10 @@ CUresult Checker::enqueue_precision(const libraries::DriverApi& driver, Entry& e
                                     const PendingCheck& check, Slot& device_slot) const noexcept {
     entry.probed = !entry.call.output_on_host && precision_applies(check.problem);
     if (!entry.probed) return CUDA_SUCCESS;
-    PrecisionParams params = make_precision_params(
-        check.problem, *entry.contract, static_cast<std::uint64_t>(entry.call_id),
-        reinterpret_cast<void*>(check.scratch + partials_ceiling), &device_slot.precision,
-        entry.captured ? 0 : entry.sequence);
+    PrecisionParams params =
+        make_precision_params(check.problem, *entry.contract, static_cast<std::uint64_t>(entry.call_id),
+                              reinterpret_cast<void*>(check.scratch + partials_ceiling),
+                              &device_slot.precision, entry.captured ? 0 : entry.sequence);
     void* arguments[] = {&params};
     const CUresult status =
         driver.launch_kernel(kernel(kPrecisionKernel), kPrecisionEntries, 1, 1, kPrecisionThreads, 1, 1, 0,

@@ -34,7 +34,7 @@ struct Entry {
     bool checked = false;
     bool captured = false;  // recorded into a graph: runs at each of its launches
     bool sampled = false;
-    bool probed = false;  // for the precision that was really used
+    bool probed = false;                        // for the precision that was really used
     const Contract* contract = nullptr;         // lives as long as the process
     const DnnContract* dnn_contract = nullptr;  // the same, of a cudnn call
     const char* reference = "";

@@ -23,7 +23,20 @@ def test_effective_bits(tmp_path, allow, low, high):
     session = Session(tmp_path / "s.fumi")
     bits = [row[0] for row in session.rows("select effective_bits from checks")]
     assert len(bits) == 4 and all(low <= b <= high for b in bits), bits
-    assert session.rows("select reason from checks where verdict = 'fail'") == []
+    reasons = [row[0] for row in session.rows("select reason from checks where verdict = 'pass'")]
+    assert len(reasons) == 4 and all(("inputs as TF32 (11 bits" in r) == (allow == "on") for r in reasons), reasons
     report = tmp_path / "report.html"
     execute([FUMI, "report", tmp_path / "s.fumi", "-o", report])
     assert f"{min(bits):.1f}" in report.read_text()
+
+
+@pytest.mark.skipif(DEVICE != "soft", reason="plants a fault in the software device")
+def test_tf32_passed_off_as_fp32_is_named(tmp_path):
+    program = tmp_path / "products.py"
+    program.write_text(PROGRAM)
+    faults = tmp_path / "faults.yaml"
+    faults.write_text('faults:\n  - {function: "*", kind: round_inputs_tf32, every: 1, seed: 1}\n')
+    run(tmp_path / "s.fumi", program, "off", SOFTCUDA_FAULTS=faults)
+    reasons = [row[0] for row in Session(tmp_path / "s.fumi").rows("select reason from checks where verdict = 'fail'")]
+    wanted = "reduced precision: promised fp32 FMA, found inputs as TF32"
+    assert len(reasons) == 4 and all(wanted in r for r in reasons), reasons
