@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "tools/softcuda/blas/pack.h"
 #include "tools/softcuda/core/device.h"
+#include "tools/softcuda/dnn/legacy/positions.h"
 
 namespace softcuda::dnn {
 namespace {
@@ -49,13 +49,6 @@ Corners<T> corners_of(T x, T y, std::int64_t height, std::int64_t width) noexcep
 template <class E, class T>
 T read(const E* data, std::int64_t place, const Deviation& deviation) noexcept {
     return as_input(blas::widened<T>(data[place]), deviation);
-}
-
-template <class E, class T>
-void blend(E& target, T value, T alpha, T beta) noexcept {
-    value *= alpha;
-    if (beta != 0) value += beta * blas::widened<T>(target);
-    target = blas::store<E>(value);
 }
 
 std::int64_t place(const Tensor& tensor, std::int64_t n, std::int64_t c, std::int64_t row,
