@@ -265,6 +265,8 @@ cudnnStatus_t get_ours(const Descriptor& descriptor, cudnnBackendAttributeName_t
             const auto known = engine == nullptr ? std::nullopt : engine_of(*engine);
             return answer.values(std::vector<std::int64_t>{known ? known->workspace : 0});
         }
+        case CUDNN_ATTR_ENGINECFG_SHARED_MEMORY_USED:
+            return answer.values(std::vector<std::int32_t>{0});
         default:
             return get_recorded(descriptor, name, answer);
     }

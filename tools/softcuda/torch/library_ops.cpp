@@ -1,8 +1,10 @@
 // Ops that only CUDA has, because cuDNN or a fused kernel serves them: in terms of ops that softcuda runs.
+#include <ATen/SDPBackend.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/transformers/attention.h>
 #include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/_fused_sdp_choice_native.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -22,11 +24,16 @@ using at::IntArrayRef;
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
-// The math path, whose products are cuBLAS calls: the fused attention kernels have no host body.
-int64_t fused_sdp_choice(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&, double, bool,
-                         std::optional<double>, bool) {
-    constexpr int64_t math = 0;  // at::SDPBackend::math
-    return math;
+// PyTorch's own choice, but for the fused attention kernels that have no host body: instead of them the math
+// path, whose products are cuBLAS calls.
+int64_t fused_sdp_choice(const Tensor& query, const Tensor& key, const Tensor& value,
+                         const OptionalTensor& mask, double dropout, bool causal, std::optional<double> scale,
+                         bool grouped) {
+    const auto choice = static_cast<at::SDPBackend>(
+        at::native::_fused_sdp_choice_cuda(query, key, value, mask, dropout, causal, scale, grouped));
+    const bool kernel =
+        choice == at::SDPBackend::flash_attention || choice == at::SDPBackend::efficient_attention;
+    return static_cast<int64_t>(kernel ? at::SDPBackend::math : choice);
 }
 
 // keep: probability that an element stays.
