@@ -3,9 +3,12 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/cuda/CUDAGeneratorImpl.h>
 
+#include <cstring>
 #include <mutex>
 
 #include "tools/softcuda/core/device.h"
+#include "tools/softcuda/softcuda.h"
+#include "tools/softcuda/torch/start.h"
 
 namespace softcuda::torch_device {
 namespace {
@@ -29,6 +32,29 @@ at::PhiloxCudaState take_random_state(const std::optional<at::Generator>& genera
         generator, at::cuda::detail::getDefaultCUDAGenerator());
     const std::lock_guard<std::mutex> lock(cuda->mutex_);
     return cuda->philox_cuda_state(offset_step);
+}
+
+namespace {
+
+// Writes seed and offset where cuDNN's attention reads them.
+void unpack_for_cudnn(const SoftcudaBlock* block) {
+    at::PhiloxCudaState state;
+    int64_t *seed = nullptr, *offset = nullptr;
+    std::memcpy(static_cast<void*>(&state), block->args[0], sizeof state);
+    std::memcpy(static_cast<void*>(&seed), block->args[1], sizeof seed);
+    std::memcpy(static_cast<void*>(&offset), block->args[2], sizeof offset);
+    *view(seed) = state.captured_ ? *view(state.seed_.ptr) : static_cast<int64_t>(state.seed_.val);
+    *view(offset) = state.captured_
+                        ? *view(state.offset_.ptr) + static_cast<int64_t>(state.offset_intragraph_)
+                        : static_cast<int64_t>(state.offset_.val);
+}
+
+}  // namespace
+
+void install_random_kernels() {
+    const uint32_t sizes[] = {sizeof(at::PhiloxCudaState), sizeof(int64_t*), sizeof(int64_t*)};
+    softcudaRegisterKernel("_ZN2at4cuda6philox12unpack_cudnnENS_15PhiloxCudaStateEPlS3_", unpack_for_cudnn,
+                           sizes, 3);
 }
 
 at::Generator generator_for(const at::PhiloxCudaState& state) {

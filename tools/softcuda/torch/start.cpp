@@ -62,6 +62,7 @@ extern "C" int softcuda_torch_start(void) {
         const c10::WarningUtils::WarningHandlerGuard guard(&quiet);
         install_redirects();
         install_copies();
+        install_random_kernels();
         install_library_ops();
         return 0;
     } catch (const std::exception& error) {

@@ -11,9 +11,10 @@ class Library;
 
 namespace softcuda::torch_device {
 
-void install_redirects();    // every aten op with a plain CUDA kernel and a CPU kernel
-void install_copies();       // the copy and fill kernels that native ops launch without the dispatcher
-void install_library_ops();  // ops that only CUDA has: fused kernels, ...
+void install_redirects();       // every aten op with a plain CUDA kernel and a CPU kernel
+void install_copies();          // the copy and fill kernels that native ops launch without the dispatcher
+void install_library_ops();     // ops that only CUDA has: fused kernels, ...
+void install_random_kernels();  // kernels that hand the generator's state to a library
 void install_convolutions(torch::Library& library);
 void install_recurrent_cells(torch::Library& library);
 
