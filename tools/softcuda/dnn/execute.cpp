@@ -10,8 +10,8 @@
 namespace softcuda::dnn {
 namespace {
 
-// The tensors that the program gets: written by one operation, read by no other. Attention's statistics are left
-// out: a fault in them is none in the results.
+// The tensors that the program gets: written by one operation, read by no other. Attention's statistics are
+// left out: a fault in them is none in the results.
 std::vector<int> results_of(const Graph& graph) {
     std::vector<bool> read(graph.tensors.size(), false);
     std::vector<int> results;

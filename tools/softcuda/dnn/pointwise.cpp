@@ -184,8 +184,8 @@ std::int64_t channel_of(std::int64_t index, const std::vector<std::int64_t>& siz
     return size.size() < 2 ? 0 : index / inner % size[1];
 }
 
-// A reshape gives the same memory other dimensions: where the last two change places and so do their strides, that
-// is a transpose.
+// A reshape gives the same memory other dimensions: where the last two change places and so do their strides,
+// that is a transpose.
 bool is_transpose(const Tensor& x, const Tensor& y) noexcept {
     const std::size_t rank = x.size.size();
     if (rank < 2 || y.size.size() != rank) return false;

@@ -62,9 +62,12 @@ blas::Arithmetic Run<T>::arithmetic_for(cudnnDataType_t type) const noexcept {
 }
 
 template <class T>
-void Run<T>::product(blas::Gemm& gemm, bool faulty, T* acc) {
+void Run<T>::product(blas::Gemm& gemm, bool main, T* acc) {
     blas::SumFault fault;
-    if (sabotage_ != nullptr && faulty && sabotage_->plan->kind != faults::Kind::drop_bias_row) {
+    // Products of one index are lost in the graph's last product alone: each has indices of its own.
+    const bool wanted = sabotage_ != nullptr && sabotage_->plan->kind != faults::Kind::drop_bias_row &&
+                        (main || sabotage_->plan->kind != faults::Kind::drop_k);
+    if (wanted) {
         if (!sabotage_->decided) {
             sabotage_->decided = true;
             sabotage_->obstacle = blas::obstacle(gemm, *sabotage_->plan);

@@ -64,8 +64,8 @@ class Run {
     Operand operand(int index);
     T scalar(int index, T otherwise);  // the only element of a tensor
 
-    // acc (column-major) = a b, with the sum's fault where `faulty`.
-    void product(blas::Gemm& gemm, bool faulty, T* acc);
+    // acc (column-major) = a b, with the fault that is planted. main: the graph's last product.
+    void product(blas::Gemm& gemm, bool main, T* acc);
     blas::Arithmetic arithmetic_for(cudnnDataType_t type) const noexcept;
     // C[batch] = A[batch] B[batch], all dense or strided with broadcast leading dimensions.
     void multiply(const Operand& a, const Operand& b, const std::vector<std::int64_t>& size, bool main, T* c);
