@@ -12,14 +12,6 @@ CheckPlan refused(const char* reason) noexcept {
 
 }  // namespace
 
-CheckPlan plan_check(const AttentionProblem&, const DnnContract&, const DnnCoverage&,
-                     const CheckTarget&) noexcept {
-    return refused("no reference for attention");
-}
-Assessment assess(const ErrorStats& stats, const DnnContract& contract, const AttentionProblem&) {
-    return assess(stats, contract.base, std::string("an element"));
-}
-
 CheckPlan plan_check(const RnnProblem&, const DnnContract&, const DnnCoverage&, const CheckTarget&) noexcept {
     return refused("no reference for recurrent networks");
 }

@@ -50,8 +50,16 @@ struct PoolCheckParams {
     std::int64_t elements = 0, checked = 0;  // of the output
 };
 
+struct AttentionCheckParams {
+    AttentionProblem problem;
+    CheckCommon common;
+    std::int64_t queries = 0, keys = 0;  // rows that are looked at
+    double* dots = nullptr;              // backward: dO . O and its error, for every query row
+    double* work = nullptr;              // of each block: what it keeps of the pairs of one row
+};
+
 // The device images: 0 holds the GEMM checks and the merge.
-#define FUMI_DEVICE_IMAGES(X) X(0) X(1) X(2)
+#define FUMI_DEVICE_IMAGES(X) X(0) X(1) X(2) X(3)
 
 // X(name, parameters, image): the kernel fumi_<name>, in device_images()[image].
 // clang-format off
@@ -61,7 +69,10 @@ struct PoolCheckParams {
     X(conv_combine, ConvCheckParams, 1)      \
     X(batch_norm_check, BatchNormCheckParams, 2) \
     X(softmax_check, SoftmaxCheckParams, 2) \
-    X(pool_check, PoolCheckParams, 2)
+    X(pool_check, PoolCheckParams, 2) \
+    X(attention_dots, AttentionCheckParams, 3) \
+    X(attention_queries, AttentionCheckParams, 3) \
+    X(attention_keys, AttentionCheckParams, 3)
 // clang-format on
 
 namespace kernel_name {

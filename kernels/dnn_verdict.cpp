@@ -70,4 +70,11 @@ Assessment assess(const ErrorStats& stats, const DnnContract& contract, const Po
         element_of(backward ? "dx" : "y", backward ? problem.dx : problem.y, place_of(stats).element));
 }
 
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const AttentionProblem& problem) {
+    static constexpr const char* names[] = {"o", "log-sum-exp", "dq", "dk", "dv"};
+    const TensorView* views[] = {&problem.o, &problem.stats, &problem.dq, &problem.dk, &problem.dv};
+    const Place worst = place_of(stats);
+    return assess(stats, contract.base, element_of(names[worst.output], *views[worst.output], worst.element));
+}
+
 }  // namespace fumi
