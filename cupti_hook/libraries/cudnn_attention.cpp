@@ -46,7 +46,7 @@ void read_scale(const BackendDescriptor& operation, int name, DnnPlan& plan) {
 }  // namespace
 
 bool parse_attention(const GraphOperations& operations, DnnPlan& plan) {
-    if (operations.size() != 1) return false;
+    if (operations.size() != 1) return parse_attention_graph(operations, plan);
     const BackendDescriptor& operation = *operations[0];
     const bool is_forward = operation.type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR;
     if (!is_forward && operation.type != CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR) return false;

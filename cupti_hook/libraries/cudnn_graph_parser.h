@@ -33,5 +33,6 @@ using GraphOperations = std::vector<BackendRecord>;
 // Each fills the plan where the graph is of its kind; false where it is not.
 bool parse_convolution(const GraphOperations& operations, DnnPlan& plan);
 bool parse_attention(const GraphOperations& operations, DnnPlan& plan);
+bool parse_attention_graph(const GraphOperations& operations, DnnPlan& plan);
 
 }  // namespace fumi::libraries
