@@ -44,9 +44,14 @@ class Reader {
     bool read_product(const BackendDescriptor& operation);
     bool read_pointwise(const BackendDescriptor& operation);
     bool read_reduction(const BackendDescriptor& operation);
-    bool read_scale(const GraphTensor& scale);
+    bool read_product_of(const GraphTensor& x, const GraphTensor& b, const GraphTensor& y);
+    bool add_step(const GraphTensor& from, const GraphTensor& to) noexcept;
+    std::int64_t made_of(std::int64_t uid) const noexcept;
+    // The factors of the scores, of their gradient and of the row sums.
+    bool read_factors(std::int64_t scores);
+    void read_at_execution(const GraphTensor& scalar, std::size_t offset);
     const Product* product_by(std::int64_t b) const noexcept;
-    // Behind a sum over the heads that share a key, where there is one.
+    // Behind a sum over the heads that share a key, and a conversion, where there are such.
     GraphTensor result_of(const Product& product) const noexcept;
     void add(GraphTensor tensor, DnnRole role, bool transposed = false) noexcept;
 
@@ -54,13 +59,19 @@ class Reader {
     std::array<Product, 5> products_;
     int product_count_ = 0;
     GraphTensor mask_, stats_, left_, right_;  // left_ and right_: dO and O, in some order
-    struct Sum {
+    // A tensor that is made of another alone: summed, converted or reshaped.
+    struct Step {
         std::int64_t from;
         GraphTensor to;
     };
-    std::array<Sum, 4> sums_;
-    int sum_count_ = 0;
-    std::int64_t scale_ = -1;
+    std::array<Step, 12> steps_;
+    struct Factor {
+        std::int64_t of;  // what is multiplied
+        GraphTensor by;   // on the host
+    };
+    std::array<Factor, 6> factors_;
+    int step_count_ = 0, factor_count_ = 0;
+    std::int64_t row_sums_ = -1;  // of dO O, which the backward graph keeps in memory
     // Of a causal mask: row >= column, and where it holds.
     std::int64_t row_index_ = -1, column_index_ = -1, seen_ = -1;
 };
@@ -74,7 +85,8 @@ bool Reader::read(const BackendDescriptor& operation) {
         case CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR:
             return read_pointwise(operation);
         case CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR:
-            return true;  // a transposition between two products
+            return add_step(graph_tensor(operation, CUDNN_ATTR_OPERATION_RESHAPE_XDESC),
+                            graph_tensor(operation, CUDNN_ATTR_OPERATION_RESHAPE_YDESC));
         case CUDNN_BACKEND_OPERATION_RNG_DESCRIPTOR:
             plan_.call.attention.dropout = true;
             return true;
@@ -97,19 +109,53 @@ bool Reader::read_reduction(const BackendDescriptor& operation) {
     if (reduction == nullptr) return false;
     const int kind = reduction->value<std::int32_t>(CUDNN_ATTR_REDUCTION_OPERATOR, -1);
     if (kind == CUDNN_REDUCE_TENSOR_MAX) return true;
-    if (kind != CUDNN_REDUCE_TENSOR_ADD || sum_count_ == static_cast<int>(sums_.size())) return false;
-    sums_[static_cast<std::size_t>(sum_count_++)] = {
-        graph_tensor(operation, CUDNN_ATTR_OPERATION_REDUCTION_XDESC).uid,
-        graph_tensor(operation, CUDNN_ATTR_OPERATION_REDUCTION_YDESC)};
+    return kind == CUDNN_REDUCE_TENSOR_ADD &&
+           add_step(graph_tensor(operation, CUDNN_ATTR_OPERATION_REDUCTION_XDESC),
+                    graph_tensor(operation, CUDNN_ATTR_OPERATION_REDUCTION_YDESC));
+}
+
+bool Reader::add_step(const GraphTensor& from, const GraphTensor& to) noexcept {
+    if (step_count_ == static_cast<int>(steps_.size())) return false;
+    steps_[static_cast<std::size_t>(step_count_++)] = {from.uid, to};
     return true;
 }
 
-bool Reader::read_scale(const GraphTensor& scale) {
-    // The backward graph scales twice by the same; dropout has factors of its own.
-    if (scale_ >= 0) return scale_ == scale.uid || plan_.call.attention.dropout;
-    scale_ = scale.uid;
-    plan_.scalars.push_back(
-        {scale.uid, scale.tensor.type, offsetof(DnnCall, attention) + offsetof(DnnAttention, scale)});
+std::int64_t Reader::made_of(std::int64_t uid) const noexcept {
+    for (int i = 0; i < step_count_; ++i)
+        if (steps_[static_cast<std::size_t>(i)].to.uid == uid)
+            return steps_[static_cast<std::size_t>(i)].from;
+    return uid;
+}
+
+void Reader::read_at_execution(const GraphTensor& scalar, std::size_t offset) {
+    plan_.scalars.push_back({scalar.uid, scalar.tensor.type, offsetof(DnnCall, attention) + offset});
+}
+
+bool Reader::read_factors(std::int64_t scores) {
+    if (plan_.call.attention.dropout) return true;  // not checkable, and with factors of its own
+    for (int i = 0; i < factor_count_; ++i) {
+        const Factor& factor = factors_[static_cast<std::size_t>(i)];
+        if (factor.of == scores) {
+            read_at_execution(factor.by, offsetof(DnnAttention, scale));
+            plan_.call.attention.gradient_scale = 0;  // is read too, or the graph lacks it
+        } else if (made_of(factor.of) != factor.of) {
+            read_at_execution(factor.by, offsetof(DnnAttention, row_sum_scale));
+        } else {
+            read_at_execution(factor.by, offsetof(DnnAttention, gradient_scale));
+        }
+    }
+    return true;
+}
+
+bool Reader::read_product_of(const GraphTensor& x, const GraphTensor& b, const GraphTensor& y) {
+    if (b.by_value) {
+        if (in_memory(y)) row_sums_ = y.uid;
+        if (factor_count_ == static_cast<int>(factors_.size())) return false;
+        factors_[static_cast<std::size_t>(factor_count_++)] = {x.uid, b};
+    } else if (in_memory(x) && in_memory(b)) {
+        left_ = x;
+        right_ = b;
+    }
     return true;
 }
 
@@ -119,12 +165,7 @@ bool Reader::read_pointwise(const BackendDescriptor& operation) {
                       y = graph_tensor(operation, CUDNN_ATTR_OPERATION_POINTWISE_YDESC);
     switch (pointwise_mode(operation)) {
         case CUDNN_POINTWISE_MUL:
-            if (b.by_value) return read_scale(b);
-            if (in_memory(x) && in_memory(b)) {
-                left_ = x;
-                right_ = b;
-            }
-            return true;
+            return read_product_of(x, b, y);
         case CUDNN_POINTWISE_ADD:
             if (x.by_value || b.by_value) return false;  // moves a causal mask's diagonal
             if (in_memory(y)) stats_ = y;                // max + log sum
@@ -134,7 +175,7 @@ bool Reader::read_pointwise(const BackendDescriptor& operation) {
             return true;
         case CUDNN_POINTWISE_SUB:
             if (b.by_value) return false;
-            if (in_memory(b)) stats_ = b;
+            if (in_memory(b) && b.uid != row_sums_) stats_ = b;
             return true;
         case CUDNN_POINTWISE_GEN_INDEX: {
             const auto axis = operation.child(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR)
@@ -152,8 +193,9 @@ bool Reader::read_pointwise(const BackendDescriptor& operation) {
         case CUDNN_POINTWISE_EXP:
         case CUDNN_POINTWISE_LOG:
         case CUDNN_POINTWISE_DIV:
-        case CUDNN_POINTWISE_IDENTITY:
             return true;
+        case CUDNN_POINTWISE_IDENTITY:
+            return add_step(x, y);
         default:
             return false;
     }
@@ -162,16 +204,17 @@ bool Reader::read_pointwise(const BackendDescriptor& operation) {
 const Product* Reader::product_by(std::int64_t b) const noexcept {
     for (int i = 0; i < product_count_; ++i) {
         const Product& product = products_[static_cast<std::size_t>(i)];
-        if (product.a.is_virtual && product.b.uid == b) return &product;
+        if (product.a.is_virtual && (product.b.uid == b || made_of(product.b.uid) == b)) return &product;
     }
     return nullptr;
 }
 
 GraphTensor Reader::result_of(const Product& product) const noexcept {
-    for (int i = 0; i < sum_count_; ++i)
-        if (sums_[static_cast<std::size_t>(i)].from == product.c.uid)
-            return sums_[static_cast<std::size_t>(i)].to;
-    return product.c;
+    GraphTensor result = product.c;
+    for (int i = 0; i < step_count_; ++i)  // in the order in which the graph takes them
+        if (steps_[static_cast<std::size_t>(i)].from == result.uid)
+            result = steps_[static_cast<std::size_t>(i)].to;
+    return result;
 }
 
 void Reader::add(GraphTensor tensor, DnnRole role, bool transposed) noexcept {
@@ -190,7 +233,7 @@ bool Reader::forward() {
     add(scores.b, DnnRole::k, true);
     add(result.b, DnnRole::v);
     add(result.c, DnnRole::o);
-    return true;
+    return read_factors(scores.c.uid);
 }
 
 bool Reader::backward() {
@@ -214,7 +257,7 @@ bool Reader::backward() {
     add(result_of(*dq), DnnRole::dq);
     add(result_of(*dk), DnnRole::dk);
     add(result_of(*dv), DnnRole::dv);
-    return true;
+    return read_factors(scores->c.uid);
 }
 
 bool Reader::finish(bool backward) {

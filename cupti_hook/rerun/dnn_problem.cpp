@@ -114,6 +114,9 @@ const char* make_attention(const DnnCall& call, AttentionProblem& p) noexcept {
              : a.bottom_right ? AttentionMask::causal_bottom_right
                               : AttentionMask::causal_top_left;
     p.scale = a.scale;
+    if (a.decomposed && p.direction == AttentionDirection::backward &&
+        (a.gradient_scale != a.scale || a.row_sum_scale != 1))
+        return "a backward attention that scales otherwise than its forward one";
     if (a.dropout) return "attention with dropout: its random numbers are cuDNN's own";
     p.q = view(call, DnnRole::q);
     p.k = view(call, DnnRole::k);
