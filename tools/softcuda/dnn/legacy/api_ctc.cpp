@@ -6,7 +6,7 @@
 #include "tools/softcuda/dnn/legacy/ctc.h"
 #include "tools/softcuda/dnn/legacy/real_function.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 using faults::Kind;
@@ -93,9 +93,9 @@ cudnnStatus_t launch(cudnnHandle_t handle, const char* function, const Ctc& ctc)
 }
 
 }  // namespace
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy
 
-using namespace softcuda::dnn;
+using namespace softcuda::dnn::legacy;
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnCTCLoss_v8(cudnnHandle_t handle, cudnnCTCLossAlgo_t algorithm,
                                                   cudnnCTCLossDescriptor_t descriptor,
@@ -104,7 +104,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnCTCLoss_v8(cudnnHandle_t handle, cudnnCTC
                                                   const int label_lengths[], const int input_lengths[],
                                                   void* costs, const cudnnTensorDescriptor_t gradients_desc,
                                                   void* gradients, std::size_t workspace_size,
-                                                  void* workspace) noexcept {
+                                                  void* workspace) {
     return entry(handle, [&] {
         Ctc ctc;
         if (const auto status = read_ctc(ctc, algorithm, descriptor, inputs_desc, gradients_desc))
@@ -128,7 +128,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t
 cudnnCTCLoss(cudnnHandle_t handle, const cudnnTensorDescriptor_t inputs_desc, const void* inputs,
              const int labels[], const int label_lengths[], const int input_lengths[], void* costs,
              const cudnnTensorDescriptor_t gradients_desc, void* gradients, cudnnCTCLossAlgo_t algorithm,
-             cudnnCTCLossDescriptor_t descriptor, void* workspace, std::size_t workspace_size) noexcept {
+             cudnnCTCLossDescriptor_t descriptor, void* workspace, std::size_t workspace_size) {
     return entry(handle, [&] {
         Ctc ctc;
         std::int64_t longest = 0;
@@ -152,7 +152,7 @@ cudnnCTCLoss(cudnnHandle_t handle, const cudnnTensorDescriptor_t inputs_desc, co
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnGetCTCLossWorkspaceSize_v8(
     cudnnHandle_t handle, cudnnCTCLossAlgo_t algorithm, cudnnCTCLossDescriptor_t descriptor,
     const cudnnTensorDescriptor_t inputs_desc, const cudnnTensorDescriptor_t gradients_desc,
-    std::size_t* size) noexcept {
+    std::size_t* size) {
     return entry(handle, [&] {
         Ctc ctc;
         if (size == nullptr) return CUDNN_STATUS_BAD_PARAM;
@@ -167,7 +167,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t
 cudnnGetCTCLossWorkspaceSize(cudnnHandle_t handle, const cudnnTensorDescriptor_t inputs_desc,
                              const cudnnTensorDescriptor_t gradients_desc, const int* labels,
                              const int* label_lengths, const int* input_lengths, cudnnCTCLossAlgo_t algorithm,
-                             cudnnCTCLossDescriptor_t descriptor, std::size_t* size) noexcept {
+                             cudnnCTCLossDescriptor_t descriptor, std::size_t* size) {
     return entry(handle, [&] {
         Ctc ctc;
         std::int64_t longest = 0;

@@ -9,7 +9,7 @@
 #include "tools/softcuda/dnn/legacy/dropout.h"
 #include "tools/softcuda/dnn/legacy/tensor.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 constexpr std::size_t states_bytes = 4096;
@@ -114,12 +114,11 @@ bool keeps(const DropoutState& state, std::uint64_t index, float probability) no
     return static_cast<double>(bits >> 11) * 0x1p-53 >= static_cast<double>(probability);
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy
 
-using namespace softcuda::dnn;
+using namespace softcuda::dnn::legacy;
 
-SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnDropoutGetStatesSize(cudnnHandle_t handle,
-                                                            std::size_t* size) noexcept {
+SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnDropoutGetStatesSize(cudnnHandle_t handle, std::size_t* size) {
     return entry(handle, [&] {
         if (size == nullptr) return CUDNN_STATUS_BAD_PARAM;
         *size = states_bytes;
@@ -130,22 +129,23 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnDropoutGetStatesSize(cudnnHandle_t handle
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnSetDropoutDescriptor(cudnnDropoutDescriptor_t descriptor,
                                                             cudnnHandle_t handle, float probability,
                                                             void* states, std::size_t size,
-                                                            unsigned long long seed) noexcept {
+                                                            unsigned long long seed) {
     return entry(handle, [&] {
         if (const auto status = check(descriptor, probability, states, size)) return status;
         remember(descriptor, {probability, states, seed});
         if (states == nullptr) return CUDNN_STATUS_SUCCESS;
-        return status_of(softcuda::launch(handle->stream, "softcuda_dropout_init_states", [states, seed] {
-            const DropoutState state{seed, 0};
-            std::memcpy(softcuda::view(states), &state, sizeof state);
-        }));
+        return softcuda::dnn::status_of(
+            softcuda::launch(handle->stream, "softcuda_dropout_init_states", [states, seed] {
+                const DropoutState state{seed, 0};
+                std::memcpy(softcuda::view(states), &state, sizeof state);
+            }));
     });
 }
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnRestoreDropoutDescriptor(cudnnDropoutDescriptor_t descriptor,
                                                                 cudnnHandle_t handle, float probability,
                                                                 void* states, std::size_t size,
-                                                                unsigned long long seed) noexcept {
+                                                                unsigned long long seed) {
     return entry(handle, [&] {
         if (const auto status = check(descriptor, probability, states, size)) return status;
         remember(descriptor, {probability, states, seed});
@@ -155,8 +155,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnRestoreDropoutDescriptor(cudnnDropoutDesc
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnGetDropoutDescriptor(cudnnDropoutDescriptor_t descriptor,
                                                             cudnnHandle_t handle, float* probability,
-                                                            void** states,
-                                                            unsigned long long* seed) noexcept {
+                                                            void** states, unsigned long long* seed) {
     return entry(handle, [&] {
         const auto dropout = find_dropout(descriptor);
         if (!dropout) return CUDNN_STATUS_BAD_PARAM;
@@ -171,7 +170,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnDropoutForward(cudnnHandle_t handle,
                                                       const cudnnDropoutDescriptor_t descriptor,
                                                       const cudnnTensorDescriptor_t x_desc, const void* x,
                                                       const cudnnTensorDescriptor_t y_desc, void* y,
-                                                      void* reserve, std::size_t reserve_size) noexcept {
+                                                      void* reserve, std::size_t reserve_size) {
     return entry(handle, [&] {
         return launch_layer(handle, "cudnnDropoutForward", descriptor, x_desc, x, y_desc, y, reserve,
                             reserve_size, true);
@@ -182,7 +181,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnDropoutBackward(cudnnHandle_t handle,
                                                        const cudnnDropoutDescriptor_t descriptor,
                                                        const cudnnTensorDescriptor_t dy_desc, const void* dy,
                                                        const cudnnTensorDescriptor_t dx_desc, void* dx,
-                                                       void* reserve, std::size_t reserve_size) noexcept {
+                                                       void* reserve, std::size_t reserve_size) {
     return entry(handle, [&] {
         return launch_layer(handle, "cudnnDropoutBackward", descriptor, dy_desc, dy, dx_desc, dx, reserve,
                             reserve_size, false);

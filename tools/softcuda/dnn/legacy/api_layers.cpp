@@ -7,7 +7,7 @@
 #include "tools/softcuda/dnn/legacy/layers.h"
 #include "tools/softcuda/dnn/legacy/real_function.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 using faults::Kind;
@@ -141,15 +141,15 @@ cudnnStatus_t launch_elementwise(cudnnHandle_t handle, const char* function, con
 }
 
 }  // namespace
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy
 
-using namespace softcuda::dnn;
+using namespace softcuda::dnn::legacy;
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnPoolingForward(cudnnHandle_t handle,
                                                       const cudnnPoolingDescriptor_t descriptor,
                                                       const void* alpha, const Descriptor x_desc,
                                                       const void* x, const void* beta,
-                                                      const Descriptor y_desc, void* y) noexcept {
+                                                      const Descriptor y_desc, void* y) {
     return entry(handle, [&] {
         Pool pool;
         if (const auto status = read_descriptor(descriptor, pool)) return status;
@@ -163,10 +163,12 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnPoolingForward(cudnnHandle_t handle,
     });
 }
 
-SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnPoolingBackward(
-    cudnnHandle_t handle, const cudnnPoolingDescriptor_t descriptor, const void* alpha,
-    const Descriptor y_desc, const void* y, const Descriptor dy_desc, const void* dy, const Descriptor x_desc,
-    const void* x, const void* beta, const Descriptor dx_desc, void* dx) noexcept {
+SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnPoolingBackward(cudnnHandle_t handle,
+                                                       const cudnnPoolingDescriptor_t descriptor,
+                                                       const void* alpha, const Descriptor y_desc,
+                                                       const void* y, const Descriptor dy_desc,
+                                                       const void* dy, const Descriptor x_desc, const void* x,
+                                                       const void* beta, const Descriptor dx_desc, void* dx) {
     return entry(handle, [&] {
         Pool pool;
         Operand output;
@@ -187,8 +189,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnPoolingBackward(
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnSoftmaxForward(cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t algorithm,
                                                       cudnnSoftmaxMode_t mode, const void* alpha,
                                                       const Descriptor x_desc, const void* x,
-                                                      const void* beta, const Descriptor y_desc,
-                                                      void* y) noexcept {
+                                                      const void* beta, const Descriptor y_desc, void* y) {
     return entry(handle, [&] {
         Softmax softmax;
         if (const auto status = read_softmax(softmax, algorithm, mode)) return status;
@@ -201,10 +202,12 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnSoftmaxForward(cudnnHandle_t handle, cudn
     });
 }
 
-SOFTCUDA_DNN_EXPORT cudnnStatus_t
-cudnnSoftmaxBackward(cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t algorithm, cudnnSoftmaxMode_t mode,
-                     const void* alpha, const Descriptor y_desc, const void* y, const Descriptor dy_desc,
-                     const void* dy, const void* beta, const Descriptor dx_desc, void* dx) noexcept {
+SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnSoftmaxBackward(cudnnHandle_t handle,
+                                                       cudnnSoftmaxAlgorithm_t algorithm,
+                                                       cudnnSoftmaxMode_t mode, const void* alpha,
+                                                       const Descriptor y_desc, const void* y,
+                                                       const Descriptor dy_desc, const void* dy,
+                                                       const void* beta, const Descriptor dx_desc, void* dx) {
     return entry(handle, [&] {
         Softmax softmax;
         if (const auto status = read_softmax(softmax, algorithm, mode)) return status;
@@ -223,7 +226,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnActivationForward(cudnnHandle_t handle,
                                                          cudnnActivationDescriptor_t descriptor,
                                                          const void* alpha, const Descriptor x_desc,
                                                          const void* x, const void* beta,
-                                                         const Descriptor y_desc, void* y) noexcept {
+                                                         const Descriptor y_desc, void* y) {
     return entry(handle, [&] {
         Activation activation;
         if (const auto status = read_descriptor(descriptor, activation)) return status;
@@ -239,7 +242,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnActivationForward(cudnnHandle_t handle,
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnActivationBackward(
     cudnnHandle_t handle, cudnnActivationDescriptor_t descriptor, const void* alpha, const Descriptor y_desc,
     const void* y, const Descriptor dy_desc, const void* dy, const Descriptor x_desc, const void* x,
-    const void* beta, const Descriptor dx_desc, void* dx) noexcept {
+    const void* beta, const Descriptor dx_desc, void* dx) {
     return entry(handle, [&] {
         Activation activation;
         if (const auto status = read_descriptor(descriptor, activation)) return status;
@@ -258,7 +261,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnActivationBackward(
 }
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnSetTensor(cudnnHandle_t handle, const Descriptor y_desc, void* y,
-                                                 const void* value) noexcept {
+                                                 const void* value) {
     return entry(handle, [&] {
         if (y_desc == nullptr || y == nullptr || value == nullptr) return CUDNN_STATUS_BAD_PARAM;
         Elementwise operation;
@@ -276,7 +279,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnSetTensor(cudnnHandle_t handle, const Des
 }
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnScaleTensor(cudnnHandle_t handle, const Descriptor y_desc, void* y,
-                                                   const void* alpha) noexcept {
+                                                   const void* alpha) {
     return entry(handle, [&] {
         Elementwise operation;
         if (const auto status = read(y_desc, y, alpha, alpha, operation.out)) return status;
@@ -288,8 +291,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnScaleTensor(cudnnHandle_t handle, const D
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnTransformTensor(cudnnHandle_t handle, const void* alpha,
                                                        const Descriptor x_desc, const void* x,
-                                                       const void* beta, const Descriptor y_desc,
-                                                       void* y) noexcept {
+                                                       const void* beta, const Descriptor y_desc, void* y) {
     return entry(handle, [&] {
         Elementwise operation;
         if (const auto status = read(x_desc, x, operation.a)) return status;
@@ -302,7 +304,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnTransformTensor(cudnnHandle_t handle, con
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnAddTensor(cudnnHandle_t handle, const void* alpha,
                                                  const Descriptor a_desc, const void* a, const void* beta,
-                                                 const Descriptor c_desc, void* c) noexcept {
+                                                 const Descriptor c_desc, void* c) {
     return entry(handle, [&] {
         Elementwise operation;
         if (const auto status = read(a_desc, a, operation.a)) return status;
@@ -316,7 +318,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnOpTensor(cudnnHandle_t handle,
                                                 const cudnnOpTensorDescriptor_t descriptor,
                                                 const void* alpha_a, const Descriptor a_desc, const void* a,
                                                 const void* alpha_b, const Descriptor b_desc, const void* b,
-                                                const void* beta, const Descriptor c_desc, void* c) noexcept {
+                                                const void* beta, const Descriptor c_desc, void* c) {
     return entry(handle, [&] {
         Elementwise operation;
         if (const auto status = read_operation(descriptor, operation)) return status;

@@ -7,7 +7,7 @@
 #include "tools/softcuda/dnn/legacy/norm.h"
 #include "tools/softcuda/dnn/legacy/real_function.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 using faults::Kind;
@@ -191,9 +191,9 @@ cudnnStatus_t check_backward(const NormBackward& norm, const Activated& activate
 }
 
 }  // namespace
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy
 
-using namespace softcuda::dnn;
+using namespace softcuda::dnn::legacy;
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 

@@ -8,7 +8,7 @@
 #include "tools/softcuda/dnn/legacy/rnn.h"
 #include "tools/softcuda/dnn/legacy/tensor.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 using faults::Kind;
@@ -211,16 +211,16 @@ cudnnStatus_t weight_params(const Net& net, int pseudo, int id, const void* spac
 }
 
 }  // namespace
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy
 
-using namespace softcuda::dnn;
+using namespace softcuda::dnn::legacy;
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnRNNForward(
     cudnnHandle_t handle, cudnnRNNDescriptor_t descriptor, cudnnForwardMode_t mode,
     const std::int32_t* /*lengths*/, cudnnRNNDataDescriptor_t x_desc, const void* x,
     cudnnRNNDataDescriptor_t y_desc, void* y, cudnnTensorDescriptor_t h_desc, const void* hx, void* hy,
     cudnnTensorDescriptor_t c_desc, const void* cx, void* cy, std::size_t weights_size, const void* weights,
-    std::size_t work_size, void* work, std::size_t reserve_size, void* reserve) noexcept {
+    std::size_t work_size, void* work, std::size_t reserve_size, void* reserve) {
     return entry(handle, [&] {
         if (mode != CUDNN_FWD_MODE_INFERENCE && mode != CUDNN_FWD_MODE_TRAINING)
             return CUDNN_STATUS_BAD_PARAM;
@@ -251,8 +251,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnRNNBackwardData_v8(
     cudnnRNNDataDescriptor_t y_desc, const void* y, const void* dy, cudnnRNNDataDescriptor_t x_desc, void* dx,
     cudnnTensorDescriptor_t h_desc, const void* hx, const void* dhy, void* dhx,
     cudnnTensorDescriptor_t c_desc, const void* cx, const void* dcy, void* dcx, std::size_t weights_size,
-    const void* weights, std::size_t work_size, void* work, std::size_t reserve_size,
-    void* reserve) noexcept {
+    const void* weights, std::size_t work_size, void* work, std::size_t reserve_size, void* reserve) {
     return entry(handle, [&] {
         DataPass pass;
         if (const auto status = read(descriptor, pass.net)) return status;
@@ -280,7 +279,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnRNNBackwardWeights_v8(
     const std::int32_t* /*lengths*/, cudnnRNNDataDescriptor_t x_desc, const void* x,
     cudnnTensorDescriptor_t h_desc, const void* hx, cudnnRNNDataDescriptor_t y_desc, const void* y,
     std::size_t weights_size, void* dweights, std::size_t work_size, void* work, std::size_t reserve_size,
-    void* reserve) noexcept {
+    void* reserve) {
     return entry(handle, [&] {
         if (add_gradient != CUDNN_WGRAD_MODE_ADD && add_gradient != CUDNN_WGRAD_MODE_SET)
             return CUDNN_STATUS_BAD_PARAM;
@@ -302,7 +301,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnRNNBackwardWeights_v8(
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnGetRNNWeightSpaceSize(cudnnHandle_t handle,
                                                              cudnnRNNDescriptor_t descriptor,
-                                                             std::size_t* size) noexcept {
+                                                             std::size_t* size) {
     return entry(handle, [&] {
         Net net;
         if (size == nullptr) return CUDNN_STATUS_BAD_PARAM;
@@ -314,7 +313,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnGetRNNWeightSpaceSize(cudnnHandle_t handl
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnGetRNNTempSpaceSizes(
     cudnnHandle_t handle, cudnnRNNDescriptor_t descriptor, cudnnForwardMode_t mode,
-    cudnnRNNDataDescriptor_t x_desc, std::size_t* work_size, std::size_t* reserve_size) noexcept {
+    cudnnRNNDataDescriptor_t x_desc, std::size_t* work_size, std::size_t* reserve_size) {
     return entry(handle, [&] {
         if (mode != CUDNN_FWD_MODE_INFERENCE && mode != CUDNN_FWD_MODE_TRAINING)
             return CUDNN_STATUS_BAD_PARAM;
@@ -338,7 +337,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnGetRNNWeightParams(cudnnHandle_t handle,
                                                           std::int32_t pseudo_layer, std::size_t size,
                                                           const void* space, std::int32_t id,
                                                           cudnnTensorDescriptor_t m_desc, void** m,
-                                                          cudnnTensorDescriptor_t b_desc, void** b) noexcept {
+                                                          cudnnTensorDescriptor_t b_desc, void** b) {
     return entry(handle, [&] {
         Net net;
         if (const auto status = read(descriptor, net)) return status;
@@ -350,7 +349,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnGetRNNWeightParams(cudnnHandle_t handle,
 }
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBuildRNNDynamic(cudnnHandle_t handle, cudnnRNNDescriptor_t descriptor,
-                                                       int batch) noexcept {
+                                                       int batch) {
     return entry(handle, [&] {
         Net net;
         if (batch <= 0) return CUDNN_STATUS_BAD_PARAM;

@@ -11,7 +11,7 @@
 // dlsym itself would find this device's function again.
 extern "C" void* softcuda_find_real_dlsym() noexcept;
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 using faults::Kind;
@@ -102,15 +102,15 @@ cudnnStatus_t launch_generator(cudnnHandle_t handle, const char* function,
 }
 
 }  // namespace
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy
 
-using namespace softcuda::dnn;
+using namespace softcuda::dnn::legacy;
 using softcuda::faults::View;
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnSetSpatialTransformerNdDescriptor(
     cudnnSpatialTransformerDescriptor_t descriptor, cudnnSamplerType_t sampler, cudnnDataType_t type,
-    const int dimensions, const int size[]) noexcept {
-    return guarded([&] {
+    const int dimensions, const int size[]) {
+    return softcuda::dnn::guarded([&] {
         auto* const set = real_set();
         if (set == nullptr) return CUDNN_STATUS_NOT_INITIALIZED;
         const cudnnStatus_t status = set(descriptor, sampler, type, dimensions, size);
@@ -121,10 +121,10 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnSetSpatialTransformerNdDescriptor(
     });
 }
 
-SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnSpatialTfSamplerForward(
-    cudnnHandle_t handle, cudnnSpatialTransformerDescriptor_t descriptor, const void* alpha,
-    const cudnnTensorDescriptor_t x_desc, const void* x, const void* grid, const void* beta,
-    cudnnTensorDescriptor_t y_desc, void* y) noexcept {
+SOFTCUDA_DNN_EXPORT cudnnStatus_t
+cudnnSpatialTfSamplerForward(cudnnHandle_t handle, cudnnSpatialTransformerDescriptor_t descriptor,
+                             const void* alpha, const cudnnTensorDescriptor_t x_desc, const void* x,
+                             const void* grid, const void* beta, cudnnTensorDescriptor_t y_desc, void* y) {
     return entry(handle, [&] {
         if (alpha == nullptr || beta == nullptr || x == nullptr || grid == nullptr || y == nullptr)
             return CUDNN_STATUS_BAD_PARAM;
@@ -149,7 +149,7 @@ cudnnSpatialTfSamplerBackward(cudnnHandle_t handle, cudnnSpatialTransformerDescr
                               const void* alpha, const cudnnTensorDescriptor_t x_desc, const void* x,
                               const void* beta, const cudnnTensorDescriptor_t dx_desc, void* dx,
                               const void* grid_alpha, const cudnnTensorDescriptor_t dy_desc, const void* dy,
-                              const void* grid, const void* grid_beta, void* dgrid) noexcept {
+                              const void* grid, const void* grid_beta, void* dgrid) {
     return entry(handle, [&] {
         if (alpha == nullptr || beta == nullptr || grid_alpha == nullptr || grid_beta == nullptr ||
             x == nullptr || dx_desc == nullptr || dx == nullptr || dy == nullptr || grid == nullptr ||
@@ -183,7 +183,7 @@ cudnnSpatialTfSamplerBackward(cudnnHandle_t handle, cudnnSpatialTransformerDescr
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t
 cudnnSpatialTfGridGeneratorForward(cudnnHandle_t handle, const cudnnSpatialTransformerDescriptor_t descriptor,
-                                   const void* theta, void* grid) noexcept {
+                                   const void* theta, void* grid) {
     return entry(handle, [&] {
         return launch_generator(handle, "cudnnSpatialTfGridGeneratorForward", descriptor, theta, grid, false);
     });
@@ -191,7 +191,7 @@ cudnnSpatialTfGridGeneratorForward(cudnnHandle_t handle, const cudnnSpatialTrans
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnSpatialTfGridGeneratorBackward(
     cudnnHandle_t handle, const cudnnSpatialTransformerDescriptor_t descriptor, const void* dgrid,
-    void* dtheta) noexcept {
+    void* dtheta) {
     return entry(handle, [&] {
         return launch_generator(handle, "cudnnSpatialTfGridGeneratorBackward", descriptor, dgrid, dtheta,
                                 true);

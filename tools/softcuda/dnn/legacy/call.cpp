@@ -7,7 +7,7 @@
 #include "tools/softcuda/blas/names.h"
 #include "tools/softcuda/core/device.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 std::uint64_t next_run() noexcept {
@@ -68,4 +68,4 @@ cudnnStatus_t enqueue(cudnnHandle_t handle, Call call) {
     return status_of(softcuda::launch(handle->stream, name, std::move(run)));
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -7,7 +7,7 @@
 #include "tools/softcuda/dnn/handle.h"
 #include "tools/softcuda/dnn/legacy/reduce.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 struct Call {
     const char* function = "";  // the library's entry point
@@ -30,4 +30,4 @@ cudnnStatus_t entry(cudnnHandle_t handle, Body&& body) noexcept {
     return guarded(handle, body);
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

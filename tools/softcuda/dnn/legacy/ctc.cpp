@@ -6,7 +6,7 @@
 
 #include "tools/softcuda/core/device.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 constexpr float impossible = -std::numeric_limits<float>::infinity();
@@ -166,4 +166,4 @@ void run(const Ctc& ctc, Deviation& deviation) {
     }
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -10,7 +10,7 @@
 #include "tools/softcuda/dnn/legacy/reduce.h"
 #include "tools/softcuda/dnn/legacy/tensor.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 struct Ctc {
     bool softmax = true;  // the inputs are activations, not probabilities
@@ -32,4 +32,4 @@ struct Ctc {
 // Throws std::runtime_error, as an error of the work item, where labels or lengths are out of range.
 void run(const Ctc& ctc, Deviation& deviation);
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

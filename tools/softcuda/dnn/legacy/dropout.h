@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <optional>
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 struct Dropout {
     float probability = 0;  // that an element becomes zero
@@ -27,4 +27,4 @@ struct DropoutState {
 // Whether draw `index` after `state` keeps its element.
 bool keeps(const DropoutState& state, std::uint64_t index, float probability) noexcept;
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

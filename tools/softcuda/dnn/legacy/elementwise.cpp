@@ -4,7 +4,7 @@
 #include "tools/softcuda/dnn/legacy/layers.h"
 #include "tools/softcuda/dnn/legacy/positions.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 template <class T>
@@ -143,4 +143,4 @@ void run(const Elementwise& elementwise, Deviation& deviation) {
     });
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

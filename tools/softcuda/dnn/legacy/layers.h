@@ -10,7 +10,7 @@
 #include "tools/softcuda/dnn/legacy/reduce.h"
 #include "tools/softcuda/dnn/legacy/tensor.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 // A tensor and its data.
 struct Operand {
@@ -74,4 +74,4 @@ struct Elementwise {
 };
 void run(const Elementwise& elementwise, Deviation& deviation);
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -5,7 +5,7 @@
 #include "tools/softcuda/blas/pack.h"
 #include "tools/softcuda/core/device.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 using blas::Buffer;
@@ -289,4 +289,4 @@ void run(const NormBackward& norm, Deviation& deviation) {
                                      : differentiate<float>(norm, deviation);
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -7,7 +7,7 @@
 #include "tools/softcuda/dnn/legacy/reduce.h"
 #include "tools/softcuda/dnn/legacy/tensor.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 struct Norm {
     bool per_activation = false;  // statistics over N alone, not over N and the positions
@@ -52,4 +52,4 @@ std::int64_t mask_bytes(const Tensor& x) noexcept;
 // A parameter vector as a matrix of one column.
 faults::View parameter_view(const Norm& norm, void* data) noexcept;
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -5,7 +5,7 @@
 #include "tools/softcuda/dnn/legacy/layers.h"
 #include "tools/softcuda/dnn/legacy/positions.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 using faults::Kind;
@@ -147,4 +147,4 @@ void run_backward(const Pool& pool, Deviation& deviation) {
     });
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

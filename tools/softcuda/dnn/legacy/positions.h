@@ -5,7 +5,7 @@
 #include "tools/softcuda/blas/pack.h"
 #include "tools/softcuda/dnn/legacy/tensor.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 // Calls visit(places) for every element of `shape` in row-major order; places[i] is where it lies in
 // tensors[i], whose sizes of 1 are repeated.
@@ -37,4 +37,4 @@ void blend(E& target, T value, T alpha, T beta) noexcept {
     target = blas::store<E>(value);
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

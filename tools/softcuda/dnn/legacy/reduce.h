@@ -8,7 +8,7 @@
 #include "tools/softcuda/blas/faults.h"
 #include "tools/softcuda/blas/number.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 // A run of a call that goes wrong as the plan says; without a plan it goes right.
 struct Deviation {
@@ -86,4 +86,4 @@ T sum(std::int64_t count, Term term, const Deviation& deviation) noexcept {
     return total;
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -16,7 +16,7 @@
 #include "tools/softcuda/dnn/legacy/dropout.h"
 #include "tools/softcuda/dnn/legacy/reduce.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 // The net itself: what the descriptor says.
 struct Net {
@@ -121,4 +121,4 @@ void run(const ForwardPass& pass, Deviation& deviation);
 void run(const DataPass& pass, Deviation& deviation);
 void run(const WeightsPass& pass, Deviation& deviation);
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -3,7 +3,7 @@
 
 #include "tools/softcuda/dnn/legacy/rnn_parts.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 template <class E, class T>
@@ -330,4 +330,4 @@ void run(const WeightsPass& pass, Deviation& deviation) {
     run_as<WeightsBackward>(pass, deviation);
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -3,7 +3,7 @@
 
 #include "tools/softcuda/dnn/legacy/rnn_parts.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 using faults::Kind;
@@ -228,4 +228,4 @@ void run(const ForwardPass& pass, Deviation& deviation) {
     run_as<Forward>(pass, deviation);
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -8,7 +8,7 @@
 #include "tools/softcuda/dnn/legacy/rnn.h"
 #include "tools/softcuda/dnn/legacy/tensor.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 blas::Arithmetic arithmetic_of(cudnnDataType_t type, cudnnDataType_t precision,
@@ -173,4 +173,4 @@ ReserveSpace reserve_space(const Net& net, std::int64_t rows) {
     return space;
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -6,7 +6,7 @@
 #include "tools/softcuda/dnn/legacy/rnn.h"
 #include "tools/softcuda/dnn/legacy/tensor.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 using blas::Buffer;
 
@@ -148,4 +148,4 @@ void run_as(const PassType& pass, Deviation& deviation) {
     });
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

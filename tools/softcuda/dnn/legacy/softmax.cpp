@@ -4,7 +4,7 @@
 #include "tools/softcuda/dnn/legacy/layers.h"
 #include "tools/softcuda/dnn/legacy/positions.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 // Where the elements of one softmax lie, of all of them: groups of places in a tensor.
@@ -98,4 +98,4 @@ void run_backward(const Softmax& softmax, Deviation& deviation) {
     });
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

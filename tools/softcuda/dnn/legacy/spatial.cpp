@@ -5,7 +5,7 @@
 #include "tools/softcuda/core/device.h"
 #include "tools/softcuda/dnn/legacy/positions.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 namespace {
 
 using blas::Buffer;
@@ -175,4 +175,4 @@ void run(const GridGenerator& generator, Deviation& deviation) {
     });
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

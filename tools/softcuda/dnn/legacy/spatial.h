@@ -9,7 +9,7 @@
 #include "tools/softcuda/dnn/legacy/reduce.h"
 #include "tools/softcuda/dnn/legacy/tensor.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 struct Sampler {
     Tensor x, y;  // N, C, H, W and N, C, Ho, Wo
@@ -35,4 +35,4 @@ void run(const Sampler& sampler, Deviation& deviation);
 void run(const SamplerBackward& sampler, Deviation& deviation);
 void run(const GridGenerator& generator, Deviation& deviation);
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -3,7 +3,7 @@
 #include "tools/softcuda/core/device.h"
 #include "tools/softcuda/dnn/legacy/real_function.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 std::int64_t Tensor::count() const noexcept {
     std::int64_t result = 1;
@@ -118,4 +118,4 @@ double scaling(const void* value, cudnnDataType_t type) noexcept {
                                      : static_cast<double>(*static_cast<const float*>(value));
 }
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy

@@ -10,7 +10,7 @@
 #include "tools/softcuda/blas/faults.h"
 #include "tools/softcuda/blas/number.h"
 
-namespace softcuda::dnn {
+namespace softcuda::dnn::legacy {
 
 struct Tensor {
     cudnnDataType_t type = CUDNN_DATA_FLOAT;
@@ -67,4 +67,4 @@ std::vector<faults::View> views_of(const Tensor& tensor, void* data);
 // alpha and beta of an operation: host values of type float, or double for double tensors.
 double scaling(const void* value, cudnnDataType_t type) noexcept;
 
-}  // namespace softcuda::dnn
+}  // namespace softcuda::dnn::legacy
