@@ -5,3 +5,7 @@ softcuda_torch_test(dnn_legacy_faults COMMAND ${softcuda_pytest} dnn_legacy/torc
 softcuda_torch_test(dnn_legacy_tensorcore COMMAND ${softcuda_pytest} dnn_legacy/torch_layers.py -k "not reaches"
                     ENVIRONMENT SOFTCUDA_NUMERICS=tensorcore SOFTCUDA_SCHEDULE=adversarial)
 add_subdirectory(dnn_legacy)
+# PyTorch's older path to cuDNN, which knows no bf16.
+softcuda_torch_test(dnn_legacy_convolutions
+  COMMAND ${softcuda_pytest} dnn/convolutions.py -k "(test_matrix and 2-conv and not bfloat16) or fused or test_tf32 or capture"
+  ENVIRONMENT TORCH_CUDNN_V8_API_DISABLED=1 SOFTCUDA_NUMERICS=tensorcore)

@@ -7,13 +7,12 @@ namespace {
 using namespace fumi_test;
 using Values = std::vector<double>;
 
-constexpr int images = 3, channels = 2, positions = 4;
-constexpr std::size_t count = images * channels * positions;
+constexpr std::size_t images = 3, channels = 2, positions = 4, count = images * channels * positions;
 const std::vector<int> data_size{images, channels, 2, 2}, parameter_size{1, channels, 1, 1};
 
 // Element (n, c, p), channels innermost.
-std::size_t at(int n, int c, int p) {
-    return static_cast<std::size_t>((n * positions + p) * channels + c);
+std::size_t at(std::size_t n, std::size_t c, std::size_t p) {
+    return (n * positions + p) * channels + c;
 }
 
 struct Reference {
@@ -24,12 +23,12 @@ struct Reference {
 Reference reference(const Values& x, const Values& z, const Values& dy, const Values& scale,
                     const Values& bias, double epsilon) {
     Reference result{Values(count), Values(count), Values(count), Values(channels), Values(channels)};
-    for (int c = 0; c < channels; ++c) {
+    for (std::size_t c = 0; c < channels; ++c) {
         const double m = images * positions;
         double mean = 0, variance = 0;
         const auto each = [&](auto visit) {
-            for (int n = 0; n < images; ++n)
-                for (int p = 0; p < positions; ++p) visit(at(n, c, p));
+            for (std::size_t n = 0; n < images; ++n)
+                for (std::size_t p = 0; p < positions; ++p) visit(at(n, c, p));
         };
         each([&](std::size_t i) { mean += x[i] / m; });
         each([&](std::size_t i) { variance += (x[i] - mean) * (x[i] - mean) / m; });

@@ -177,8 +177,12 @@ cudnnStatus_t execute(cudnnHandle_t handle, std::shared_ptr<const Graph> graph, 
     call->graph = std::move(graph);
     call->engine = engine;
     if (const auto status = read_pack(pack, *call); status != CUDNN_STATUS_SUCCESS) return status;
-    call->fault = faults::plan("cudnnBackendExecute", shape_of(*call->graph), call->graph->name.c_str());
-    const char* name = blas::intern(kernel_name(*call->graph, engine));
+    return enqueue(handle, std::move(call), "cudnnBackendExecute");
+}
+
+cudnnStatus_t enqueue(cudnnHandle_t handle, std::shared_ptr<Call> call, const char* function) {
+    call->fault = faults::plan(function, shape_of(*call->graph), call->graph->name.c_str());
+    const char* name = blas::intern(kernel_name(*call->graph, call->engine));
     if (settings().compute_null) return status_of(softcuda::launch(handle->stream, name, [] {}));
     return status_of(
         softcuda::launch(handle->stream, name, [call = std::shared_ptr<const Call>(std::move(call))] {

@@ -13,4 +13,8 @@ namespace softcuda::dnn {
 cudnnStatus_t execute(cudnnHandle_t handle, std::shared_ptr<const Graph> graph, const Engine& engine,
                       const Descriptor& pack);
 
+// The same for a call that is already filled in, but for its fault, as `function` of the library.
+struct Call;
+cudnnStatus_t enqueue(cudnnHandle_t handle, std::shared_ptr<Call> call, const char* function);
+
 }  // namespace softcuda::dnn

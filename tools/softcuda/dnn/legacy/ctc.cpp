@@ -23,7 +23,7 @@ class Sample {
     Sample(const Ctc& ctc, std::int64_t index, const int* labels, int label_count, int steps,
            const Deviation& deviation)
         : ctc_(ctc), index_(index), steps_(steps), deviation_(deviation) {
-        symbols_.assign(static_cast<std::size_t>(2 * label_count + 1), 0);
+        symbols_.assign(2 * static_cast<std::size_t>(label_count) + 1, 0);
         int repeats = 0;
         for (int i = 0; i < label_count; ++i) {
             symbols_[2 * i + 1] = labels[i];

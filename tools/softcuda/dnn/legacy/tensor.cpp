@@ -81,6 +81,7 @@ Walk walk(std::vector<Dimension> dimensions) {
 
 Walk walk(const Tensor& tensor) {
     std::vector<Dimension> dimensions;
+    dimensions.reserve(CUDNN_DIM_MAX);
     for (int i = 0; i < tensor.rank; ++i) dimensions.push_back({tensor.size[i], tensor.stride[i]});
     return walk(std::move(dimensions));
 }
@@ -89,6 +90,7 @@ std::vector<faults::View> views_of(const Tensor& tensor, void* data) {
     std::vector<faults::View> views;
     const cudaDataType type = number_type(tensor.type);
     std::vector<Dimension> inner;
+    inner.reserve(CUDNN_DIM_MAX);
     for (int i = 2; i < tensor.rank; ++i) inner.push_back({tensor.size[i], tensor.stride[i]});
     const Walk positions = walk(std::move(inner));
     const auto bytes = [](cudnnDataType_t of) -> std::int64_t {
