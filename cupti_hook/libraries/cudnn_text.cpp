@@ -1,5 +1,6 @@
 #include "cupti_hook/libraries/cudnn_text.h"
 
+#include <algorithm>
 #include <initializer_list>
 
 #include "cupti_hook/libraries/cudnn_api.h"
@@ -81,6 +82,24 @@ std::string layout(const DnnTensor& tensor) {
     return std::string(" ") + (last ? last_names : first_names)[tensor.rank - 3];
 }
 
+// Products in the sum behind one element of the result.
+std::int64_t inner_length(const DnnCall& call) {
+    const DnnTensor* const w = find_w(call);
+    const DnnTensor* const y = find(call, {DnnRole::y, DnnRole::dy});
+    if (w == nullptr || y == nullptr) return 0;
+    std::int64_t taps = 1, places = y->size[0];
+    for (std::int32_t i = 2; i < w->rank; ++i) taps *= w->size[i];
+    for (std::int32_t i = 2; i < y->rank; ++i) places *= y->size[i];
+    switch (call.operation) {
+        case DnnOperation::convolution_backward_filter:
+            return places;
+        case DnnOperation::convolution_backward_data:
+            return w->size[0] / std::max(call.convolution.groups, 1) * taps;
+        default:
+            return w->size[1] * taps;
+    }
+}
+
 std::string convolution_shape(const DnnCall& call) {
     const DnnConvolution& c = call.convolution;
     std::string text;
@@ -91,7 +110,8 @@ std::string convolution_shape(const DnnCall& call) {
             " d=" + each_dimension(c.dilation, c.spatial_rank) + " g=" + std::to_string(c.groups);
     if (c.flipped) text += " flipped";
     const DnnTensor* const x = find_x(call);
-    return x == nullptr ? text : text + layout(*x);
+    if (x != nullptr) text += layout(*x);
+    return text + " k=" + std::to_string(inner_length(call));
 }
 
 std::string rnn_shape(const DnnRnn& r) {

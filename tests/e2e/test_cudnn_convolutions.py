@@ -34,9 +34,9 @@ def test_api_is_named(session, api, phase):
 
 def test_shapes_say_stride_padding_dilation_groups_and_layout(session):
     shapes = {row[0] for row in session.rows("select distinct shape from calls")}
-    assert "convolution_forward x=2x3x9x11 w=4x3x3x3 s=2x1 p=1x2 d=1 g=1 NCHW" in shapes
-    assert "convolution_backward_filter x=2x4x12x12 w=6x4x3x2 s=1 p=0 d=2x3 g=1 NHWC" in shapes
-    assert any(shape.startswith("convolution_forward x=2x3x5x6x7 ") and shape.endswith("g=1 NDHWC") for shape in shapes)
+    assert "convolution_forward x=2x3x9x11 w=4x3x3x3 s=2x1 p=1x2 d=1 g=1 NCHW k=27" in shapes
+    assert "convolution_backward_filter x=2x4x12x12 w=6x4x3x2 s=1 p=0 d=2x3 g=1 NHWC k=144" in shapes
+    assert any(shape.startswith("convolution_forward x=2x3x5x6x7 ") and shape.endswith("g=1 NDHWC k=54") for shape in shapes)
 
 
 def test_the_contract_names_the_algorithm(session):

@@ -1,9 +1,15 @@
 // What FuMi makes of cuDNN's descriptors: the real library's, which need no device.
+#include <atomic>
+#include <cstddef>
+
 #include "cupti_hook/libraries/call_text.h"
 #include "cupti_hook/libraries/cudnn_plan.h"
 #include "tests/hook/dnn_graphs.h"
 
 namespace fumi::test {
+
+extern std::atomic<std::size_t> allocations;  // counted_new.cpp
+
 namespace {
 
 using libraries::DnnOperation;
@@ -66,7 +72,7 @@ TEST(DnnConvolution, ForwardIsDecodedThoughItsDescriptorsAreGone) {
     EXPECT_EQ(plan.call.operation, DnnOperation::convolution_forward);
     EXPECT_EQ(plan.call.alpha, 1.5);
     const Texts said = texts(plan);
-    EXPECT_EQ(said.shape, "convolution_forward x=8x6x32x31 w=16x3x3x2 s=2x1 p=1x0 d=1 g=2 NCHW");
+    EXPECT_EQ(said.shape, "convolution_forward x=8x6x32x31 w=16x3x3x2 s=2x1 p=1x0 d=1 g=2 NCHW k=18");
     EXPECT_EQ(said.dtypes, "fp32,fp32,fp32");
     EXPECT_EQ(said.compute, "32F");
     ASSERT_NE(plan.call.find(DnnRole::y), nullptr);
@@ -76,7 +82,8 @@ TEST(DnnConvolution, ForwardIsDecodedThoughItsDescriptorsAreGone) {
 TEST(DnnConvolution, BothGradientsAreDecoded) {
     const DnnPlan data = parse({CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
                                 CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, true, 0.5F});
-    EXPECT_EQ(texts(data).shape, "convolution_backward_data x=8x6x32x31 w=16x3x3x2 s=2x1 p=1x0 d=1 g=2 NHWC");
+    EXPECT_EQ(texts(data).shape,
+              "convolution_backward_data x=8x6x32x31 w=16x3x3x2 s=2x1 p=1x0 d=1 g=2 NHWC k=48");
     EXPECT_EQ(data.call.beta, 0.5);
     EXPECT_NE(data.call.find(DnnRole::dx), nullptr);
     const DnnPlan filter = parse({CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
@@ -146,6 +153,44 @@ TEST(DnnDescriptors, NothingIsKeptOfWhatIsDestroyed) {
     const std::size_t before = libraries::backend::remembered();
     (void)parse({});
     EXPECT_EQ(libraries::backend::remembered(), before);
+}
+
+// A pack made, filled, read and destroyed; returns how often memory was asked for.
+std::size_t execute_once(cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack,
+                         const void* const* pointers, libraries::Call& call) {
+    const std::int64_t uids[] = {3, 1, 2};
+    const std::size_t before = allocations;
+    libraries::backend::created(pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+    libraries::backend::set(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, uids);
+    libraries::backend::set(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, pointers);
+    libraries::decode_execution(call, nullptr, plan, pack);
+    libraries::backend::destroyed(pack);
+    return allocations - before;
+}
+
+TEST(DnnPlans, ACallAsksForNoMemoryOnceTheFirstIsMade) {
+    int places[2] = {}, data[3] = {};
+    const cudnnBackendDescriptor_t plan = &places[0], pack = &places[1];
+    const void* const pointers[] = {&data[2], &data[0], &data[1]};
+    libraries::backend::created(plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    libraries::backend::attach(plan, std::make_shared<DnnPlan>(parse({})));
+    libraries::Call call;
+    EXPECT_GT(execute_once(plan, pack, pointers, call), 0U);
+    // Without a handle cuDNN itself asks for memory, to say what is wrong.
+    std::size_t of_cudnn = allocations;
+    cudaStream_t stream = nullptr;
+    EXPECT_NE(cudnnGetStream(nullptr, &stream), CUDNN_STATUS_SUCCESS);
+    of_cudnn = allocations - of_cudnn;
+    EXPECT_EQ(execute_once(plan, pack, pointers, call), of_cudnn);
+    ASSERT_NE(call.dnn, nullptr);
+    EXPECT_EQ(call.dnn->find(DnnRole::x)->data, &data[0]);
+    EXPECT_EQ(call.dnn->find(DnnRole::w)->data, &data[1]);
+    EXPECT_EQ(call.dnn->find(DnnRole::y)->data, &data[2]);
+    libraries::backend::destroyed(plan);
+    libraries::Call late;
+    libraries::decode_execution(late, nullptr, plan, nullptr);
+    EXPECT_NE(late.not_checkable, nullptr);
+    EXPECT_EQ(late.dnn, nullptr);
 }
 
 TEST(DnnDescriptors, AnOperationMadeBeforeFuMiIsAReason) {

@@ -38,9 +38,10 @@ TEST(Dnn, AnOutputThatIsAddedToIsSavedBeforeTheCall) {
 
 TEST(Dnn, AConvolutionIsDecoded) {
     const Process run = execute(dnn("accumulating", 1));
-    EXPECT_EQ(query(run.session, "select library, function, shape, dtypes from calls"),
-              (Rows{{"cudnn", "cudnnBackendExecute",
-                     "convolution_forward x=2x8x10x10 w=8x8x3x3 s=1 p=1 d=1 g=1 NCHW", "fp32,fp32,fp32"}}));
+    EXPECT_EQ(
+        query(run.session, "select library, function, shape, dtypes from calls"),
+        (Rows{{"cudnn", "cudnnBackendExecute",
+               "convolution_forward x=2x8x10x10 w=8x8x3x3 s=1 p=1 d=1 g=1 NCHW k=72", "fp32,fp32,fp32"}}));
     EXPECT_EQ(
         value(run.session, "select count(*) from calls where algorithm like 'engine=%' and kernel <> ''"),
         "1");
@@ -50,6 +51,14 @@ TEST(Dnn, CapturedChecksCountEveryLaunch) {
     const Process run = execute(dnn("captured", 5));
     EXPECT_EQ(query(run.session, "select elements, verdict from calls left join checks using (call_id)"),
               (Rows{{"8000", "pass"}}))
+        << not_checked(run);
+}
+
+TEST(Dnn, ACallThroughALookedUpPointerIsCountedOnce) {
+    const Process run = execute(dnn("pointer", 3));
+    EXPECT_EQ(query(run.session, "select function, count(*) from calls group by 1"),
+              (Rows{{"cudnnBackendExecute", "3"}}));
+    EXPECT_EQ(value(run.session, "select count(*) from checks where verdict = 'pass'"), "3")
         << not_checked(run);
 }
 

@@ -43,7 +43,10 @@ ordered_json measure_digits(double value) {  // 5 digits are plenty for a plot, 
 // The k of "m=64 n=128 k=32 batch=1 TN": the length of the sums that a bound is about. 0 where there is none.
 std::int64_t inner_length(const std::string& shape) {
     const std::size_t at = (" " + shape).find(" k=");
-    return at == std::string::npos ? 0 : std::atoll(shape.c_str() + at + 2);
+    if (at == std::string::npos) return 0;
+    char* end = nullptr;
+    const std::int64_t length = std::strtoll(shape.c_str() + at + 2, &end, 10);
+    return *end == '\0' || *end == ' ' ? length : 0;  // the k of an attention is a tensor: k=2x8x128x64
 }
 
 ordered_json group_rows(const session::Reader& session, By by) {

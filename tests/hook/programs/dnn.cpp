@@ -1,5 +1,6 @@
 // cuDNN without PyTorch: dnn NAME [COUNT].
 #include <cudnn.h>
+#include <dlfcn.h>
 
 #include <string>
 #include <thread>
@@ -91,10 +92,12 @@ class Convolution {
                  std::vector<void*>{x.get(), w.get(), y.get()})
             .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, workspace_)
             .finalize();
-        DNN(cudnnBackendExecute(handle_, plan_.get(), pack.get()));
+        DNN(execute != nullptr ? execute(handle_, plan_.get(), pack.get())
+                               : cudnnBackendExecute(handle_, plan_.get(), pack.get()));
     }
     void print() const { std::printf("%016llx\n", static_cast<unsigned long long>(y.hash())); }
 
+    decltype(&cudnnBackendExecute) execute = nullptr;  // null: the function itself
     Buffer<float> x{2 * 8 * 100, 1}, w{8 * 8 * 9, 2}, y{2 * 8 * 100, 3};
 
   private:
@@ -187,6 +190,18 @@ void captured(int count) {
     CUDA(cudaGraphDestroy(graph));
 }
 
+// As the cudnn-frontend package for Python calls it.
+void pointer(int count) {
+    Convolution convolution(nullptr, 0);
+    void* const library = dlopen("libcudnn.so.9", RTLD_NOW);
+    require(library != nullptr, "dlopen", 0);
+    convolution.execute =
+        reinterpret_cast<decltype(&cudnnBackendExecute)>(dlsym(library, "cudnnBackendExecute"));
+    for (int i = 0; i < count; ++i) convolution.run();
+    CUDA(cudaDeviceSynchronize());
+    convolution.print();
+}
+
 void threads(int count) {
     Convolution first(nullptr, 0), second(nullptr, 0.5f);
     std::thread other([&] {
@@ -236,6 +251,7 @@ int main(int argc, char** argv) {
     const int count = argc > 2 ? std::atoi(argv[2]) : 1;
     if (name == "accumulating") accumulating(count);
     if (name == "captured") captured(count);
+    if (name == "pointer") pointer(count);
     if (name == "threads") threads(count);
     if (name == "norm") norm(count);
     return 6;
