@@ -18,7 +18,15 @@ bool Config::has(Mode mode) const noexcept {
 }
 
 const char* name(Mode mode) noexcept {
-    return mode == Mode::trace ? "trace" : "improve_precision";
+    switch (mode) {
+        case Mode::trace:
+            return "trace";
+        case Mode::improve_precision:
+            return "improve_precision";
+        case Mode::repeat:
+            return "repeat";
+    }
+    return "";
 }
 
 const char* name(Coverage coverage) noexcept {

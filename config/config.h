@@ -7,7 +7,7 @@
 
 namespace fumi::config {
 
-enum class Mode { trace, improve_precision };  // issue 5 adds add_noise, repeat, checksum, custom_function
+enum class Mode { trace, improve_precision, repeat };
 enum class Coverage { full, sampled };
 enum class Severity { none, warn, fail };
 
@@ -16,6 +16,10 @@ struct ImprovePrecision {
     std::int64_t sample_rows = 64;  // sampled: a cross of rows x columns exact elements
     std::int64_t sample_columns = 64;
     std::int64_t every = 1;  // check every n-th matching call
+};
+
+struct Repeat {
+    std::int64_t every = 1;
 };
 
 struct Limits {
@@ -29,6 +33,7 @@ struct Config {
     std::vector<Mode> modes = {Mode::trace,
                                Mode::improve_precision};  // `modes`, or FuMi's perturbation_mode; empty: off
     ImprovePrecision improve_precision;
+    Repeat repeat;
     Limits limits;
     std::vector<std::string> apis;       // globs over torch API names, empty = all
     std::vector<std::string> functions;  // globs over library function names, empty = all

@@ -50,7 +50,7 @@ void count(std::int64_t* target, const Value& value, const char* key, std::int64
 
 // What this version does not do is told apart from what no version knows.
 bool later_mode(const std::string& mode) {
-    for (const char* later : {"add_noise", "repeat", "checksum", "custom_function"})
+    for (const char* later : {"add_noise", "checksum", "custom_function"})
         if (mode == later) return true;
     return false;
 }
@@ -71,7 +71,7 @@ void set_modes(Config* config, const Values& values, Faults* faults) {
             add_fault(value.where, "mode 'off' stands alone: with it nothing is intercepted", faults);
             continue;
         }
-        const int mode = choice(value, "mode", {"trace", "improve_precision", "off"}, faults);
+        const int mode = choice(value, "mode", {"trace", "improve_precision", "repeat", "off"}, faults);
         if (mode >= 0 && std::find(modes.begin(), modes.end(), static_cast<Mode>(mode)) == modes.end())
             modes.push_back(static_cast<Mode>(mode));
     }
@@ -153,6 +153,8 @@ const std::vector<Key>& keys() {
          [](Config* c, const Values& v, Faults* f) {
              count(&c->improve_precision.every, v[0], "every", 1, f);
          }},
+        {"repeat.every", false,
+         [](Config* c, const Values& v, Faults* f) { count(&c->repeat.every, v[0], "every", 1, f); }},
         {"limits.scratch", false,
          [](Config* c, const Values& v, Faults* f) {
              assign(&c->limits.scratch_bytes, parse_size(v[0].text), v[0], "scratch", "a size such as 256MiB",

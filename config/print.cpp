@@ -33,6 +33,7 @@ std::string print(const Config& config) {
     out << "improve_precision:\n  coverage: " << name(improve.coverage)
         << "\n  sample_rows: " << improve.sample_rows << "\n  sample_columns: " << improve.sample_columns
         << "\n  every: " << improve.every << "\n";
+    out << "repeat:\n  every: " << config.repeat.every << "\n";
     const Limits& limits = config.limits;
     out << "limits:\n  scratch: " << print_size(limits.scratch_bytes)
         << "\n  overhead: " << print_share(limits.overhead) << "\n  calls: " << limits.max_calls

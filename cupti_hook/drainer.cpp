@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "cupti_hook/check_records.h"
 #include "cupti_hook/interpose/guard.h"
 #include "cupti_hook/interpose/interpose.h"
 #include "cupti_hook/libraries/call_text.h"
@@ -17,7 +18,6 @@
 #include "cupti_hook/message.h"
 #include "cupti_hook/rerun/dnn_problem.h"
 #include "cupti_hook/session_file.h"
-#include "kernels/verdict.h"
 
 namespace fumi {
 
@@ -158,62 +158,48 @@ void Drainer::write_call(rerun::Entry& entry) {
 }
 
 bool Drainer::take_results() {
-    const std::size_t before = waiting_.size();
+    bool news = false;
     std::erase_if(waiting_, [&](rerun::Entry* entry) {
-        rerun::Slot& slot = ring_.slot(*entry);
-        if (__atomic_load_n(&slot.result.sequence, __ATOMIC_ACQUIRE) != entry->sequence) return false;
-        write_check(*entry, slot.result.stats, 0);
-        ring_.release(entry);
-        return true;
+        bool complete = true;
+        for (int i = 0; i < entry->check_count; ++i) {
+            rerun::Check& check = entry->checks[i];
+            if (check.written || !check.enqueued) continue;
+            const rerun::Slot& slot = ring_.slot(check);
+            if (__atomic_load_n(&slot.result.sequence, __ATOMIC_ACQUIRE) != check.sequence) {
+                complete = false;
+                continue;
+            }
+            write_check(*entry, check, slot.result.stats, 0);
+            check.written = news = true;
+        }
+        if (complete) ring_.release(entry);
+        return complete;
     });
-    return waiting_.size() != before;
+    return news;
 }
 
 // A check of a graph keeps its slot, which grows with every launch; its row is written anew.
 void Drainer::take_graphs() {
     for (rerun::Entry* entry : graphs_) {
-        ErrorStats stats;
-        if (!read_merged(ring_.slot(*entry).result, stats)) continue;
-        const auto launches = static_cast<std::int64_t>(stats.launches);
-        if (launches == entry->launches_written) continue;
-        entry->launches_written = launches;
-        // Row ids from above, so that they never meet those that the file counts up itself.
-        write_check(*entry, stats, (std::int64_t{1} << 60) + entry->call_id);
+        for (int i = 0; i < entry->check_count; ++i) {
+            rerun::Check& check = entry->checks[i];
+            ErrorStats stats;
+            if (!check.enqueued || !read_merged(ring_.slot(check).result, stats)) continue;
+            const auto launches = static_cast<std::int64_t>(stats.launches);
+            if (launches == check.launches_written) continue;
+            check.launches_written = launches;
+            // Row ids from above, so that they never meet those that the file counts up itself.
+            write_check(*entry, check, stats,
+                        (std::int64_t{1} << 60) + entry->call_id * rerun::max_checks + i);
+        }
     }
 }
 
-void Drainer::write_check(rerun::Entry& entry, const ErrorStats& stats, std::int64_t check_id) {
+void Drainer::write_check(const rerun::Entry& entry, const rerun::Check& check, const ErrorStats& stats,
+                          std::int64_t check_id) {
     if (!writer_) return;
-    ErrorStats whole = stats;
-    const GemmProblem& problem = entry.call.problem;
-    if (whole.worst_index >= 0) whole.worst_index += entry.first_column * problem.m;
-    Assessment found = entry.dnn_contract != nullptr
-                           ? rerun::assess(whole, *entry.dnn_contract, *entry.call.dnn)
-                           : assess(whole, *entry.contract, problem);
-    PrecisionStats precision;
-    if (entry.probed &&
-        read_precision(ring_.slot(entry).precision, precision, entry.captured ? 0 : entry.sequence))
-        add_precision(found, find_precision(precision, *entry.contract, problem));
-    session::CheckRecord record;
+    session::CheckRecord record = check_record(entry, check, stats, ring_.slot(check));
     record.check_id = check_id;
-    record.call_id = entry.call_id;
-    record.mode = "improve_precision";
-    record.reference = entry.reference;
-    record.coverage = entry.sampled ? "sampled" : "full";
-    record.elements = found.elements;
-    record.max_abs_err = found.max_abs_err;
-    record.max_rel_err = found.max_rel_err;
-    record.rms_rel_err = found.rms_rel_err;
-    record.backward_error = found.backward_error;
-    record.bound = found.bound;
-    record.effective_bits = found.effective_bits;
-    record.amplification = found.max_kappa;
-    record.mismatches = found.mismatches;
-    record.nonfinite = found.nonfinite;
-    record.verdict = static_cast<session::Verdict>(found.verdict);
-    record.reason = found.reason;
-    record.launches = found.launches;
-    record.check_ns = entry.host_ns;
     writer_->add(record);
 }
 
@@ -254,9 +240,12 @@ void Drainer::drain_last() {
             break;
         std::this_thread::sleep_for(busy_pause);
     }
-    for (const rerun::Entry* entry : waiting_)
-        if (writer_)
+    for (const rerun::Entry* entry : waiting_) {
+        bool any = false;
+        for (int i = 0; i < entry->check_count; ++i) any = any || entry->checks[i].written;
+        if (writer_ && !any)
             writer_->update_not_checked(entry->call_id, "the check had not finished when the program ended");
+    }
 }
 
 // After an error of the device nothing more will come in.

@@ -32,7 +32,8 @@ class Drainer {
     bool take_results();
     void take_graphs();
     void write_call(rerun::Entry& entry);
-    void write_check(rerun::Entry& entry, const ErrorStats& stats, std::int64_t check_id);
+    void write_check(const rerun::Entry& entry, const rerun::Check& check, const ErrorStats& stats,
+                     std::int64_t check_id);
     void flush();
     void watch_hooks();  // says loudly where nothing is hooked
     void drain_last();

@@ -49,11 +49,11 @@ bool NameFilter::accepts(const char* name) noexcept try {
 
 Recorder::Recorder(const config::Config& config, rerun::Ring& ring)
     : ring_(ring),
-      checker_(config.improve_precision, static_cast<std::size_t>(config.limits.scratch_bytes), ring),
+      checker_(config, ring),
       functions_(config.functions),
       apis_(config.apis),
-      improve_precision_(config.has(config::Mode::improve_precision)),
-      every_(config.improve_precision.every),
+      improve_precision_(config.has(config::Mode::improve_precision) ? config.improve_precision.every : 0),
+      repeat_(config.has(config::Mode::repeat) ? config.repeat.every : 0),
       most_calls_(config.limits.max_calls) {}
 
 void Recorder::before(libraries::Call& call) noexcept {
@@ -89,7 +89,7 @@ void Recorder::before(libraries::Call& call) noexcept {
 
 void Recorder::choose_check(rerun::Entry& entry) noexcept {
     const libraries::Call& call = entry.call;
-    if (!improve_precision_) {
+    if (improve_precision_ == 0 && repeat_ == 0) {
         entry.not_checked = "trace mode";
     } else if (call.not_checkable != nullptr) {
         entry.not_checked = call.not_checkable;
@@ -100,14 +100,23 @@ void Recorder::choose_check(rerun::Entry& entry) noexcept {
         entry.not_checked = "not chosen: functions in the configuration";
     } else if (!apis_.accepts(entry.origin.api)) {
         entry.not_checked = "not chosen: apis in the configuration";
-    } else if (every_ > 1 && matching_.fetch_add(1, std::memory_order_relaxed) % every_ != 0) {
-        entry.not_checked = "not chosen: improve_precision.every in the configuration";
+    } else if (const rerun::Wanted wanted = wanted_now(); !wanted.any()) {
+        entry.not_checked = "not chosen: `every` of the modes in the configuration";
     } else {
-        checker_.prepare(entry, current.check);
+        checker_.prepare(entry, current.check, wanted);
     }
 }
 
-void Recorder::after(libraries::Call&, int status) noexcept {
+rerun::Wanted Recorder::wanted_now() noexcept {
+    const std::int64_t number = matching_.fetch_add(1, std::memory_order_relaxed);
+    const auto has_turn = [number](std::int64_t every) { return every > 0 && number % every == 0; };
+    rerun::Wanted wanted;
+    wanted.improve_precision = has_turn(improve_precision_);
+    wanted.repeat = has_turn(repeat_);
+    return wanted;
+}
+
+void Recorder::after(libraries::Call& call, int status) noexcept {
     Current& now = current;
     rerun::Entry* entry = now.entry;
     if (entry == nullptr) return;
@@ -117,7 +126,7 @@ void Recorder::after(libraries::Call&, int status) noexcept {
     if (status != 0)
         entry->checked = false;
     else if (entry->checked)
-        checker_.enqueue(*entry, now.check);
+        checker_.enqueue(*entry, now.check, call);
     now.entry = nullptr;
     entry->host_ns += now_ns(CLOCK_MONOTONIC) - begin;
     overhead_ns_.fetch_add(entry->host_ns, std::memory_order_relaxed);

@@ -48,12 +48,13 @@ class Recorder final : public libraries::Observer {
 
   private:
     void choose_check(rerun::Entry& entry) noexcept;
+    rerun::Wanted wanted_now() noexcept;
 
     rerun::Ring& ring_;
     rerun::Checker checker_;
     NameFilter functions_, apis_;
-    const bool improve_precision_;
-    const std::int64_t every_, most_calls_;
+    const std::int64_t improve_precision_, repeat_;  // every how many calls; 0: not in this mode
+    const std::int64_t most_calls_;
     std::atomic<bool> active_{true};
     std::atomic<std::int64_t> calls_{0}, dropped_{0}, beyond_limit_{0}, matching_{0}, overhead_ns_{0};
 };

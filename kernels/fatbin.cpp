@@ -1,5 +1,6 @@
 // The device images (kernels/CMakeLists.txt numbers them) and which kernel lies in which.
 #include "kernels/dnn_params.h"
+#include "kernels/mode_params.h"
 #include "kernels/precision.h"
 
 #define FUMI_DECLARE_IMAGE(n)                                \
@@ -20,9 +21,14 @@ std::span<const DeviceImage> device_images() noexcept {
 
 std::span<const CheckKernel> check_kernels() noexcept {
 #define FUMI_KERNEL(name, parameters, image) {kernel_name::name, image},
-    static constexpr CheckKernel kernels[] = {
-        {kCheckReal, 0},   {kCheckDouble, 0},     {kCheckComplex, 0},         {kCheckDoubleComplex, 0},
-        {kMergeKernel, 0}, {kPrecisionKernel, 0}, {kPrecisionMergeKernel, 0}, FUMI_DNN_KERNELS(FUMI_KERNEL)};
+    static constexpr CheckKernel kernels[] = {{kCheckReal, 0},
+                                              {kCheckDouble, 0},
+                                              {kCheckComplex, 0},
+                                              {kCheckDoubleComplex, 0},
+                                              {kMergeKernel, 0},
+                                              {kPrecisionKernel, 0},
+                                              {kPrecisionMergeKernel, 0},
+                                              FUMI_DNN_KERNELS(FUMI_KERNEL) FUMI_MODE_KERNELS(FUMI_KERNEL)};
 #undef FUMI_KERNEL
     return kernels;
 }

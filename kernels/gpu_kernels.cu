@@ -1,5 +1,6 @@
 // The kernels as the GPU has them: the bodies of kernels/device under the names that kernels/gemm_check.h
 // lists.
+#include "kernels/device/compare_body.h"
 #include "kernels/device/gemm_check_body.h"
 #include "kernels/device/precision_body.h"
 
@@ -56,6 +57,13 @@ __global__ void __launch_bounds__(fumi::kPrecisionThreads)
     fumi_precision_merge(const __grid_constant__ fumi::PrecisionParams params) {
     __shared__ fumi::gpu::PrecisionMergeShared shared;
     fumi::gpu::precision_merge(fumi::gpu::Block{}, params, shared);
+}
+
+__global__ void __launch_bounds__(fumi::kCheckThreads)
+    fumi_compare(const __grid_constant__ fumi::CompareParams params) {
+    __shared__ fumi::gpu::StatsScratch shared;
+    fumi::gpu::PerThread<fumi::ErrorStats> stats;
+    fumi::gpu::compare_results(fumi::gpu::Block{}, params, shared, stats);
 }
 
 }  // extern "C"

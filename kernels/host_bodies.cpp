@@ -22,8 +22,8 @@ HostBodies best_bodies() noexcept {
     return baseline::host_bodies();
 }
 
-bool register_dnn_bodies(softcudaRegisterKernel_t registrar) noexcept {
-    struct DnnBody {
+bool register_bodies(softcudaRegisterKernel_t registrar) noexcept {
+    struct Body {
         const char* name;
         std::uint32_t param_bytes;
         SoftcudaKernelBody body, fast;
@@ -35,10 +35,10 @@ bool register_dnn_bodies(softcudaRegisterKernel_t registrar) noexcept {
 #define FUMI_BODY(name, parameters, image) \
     {kernel_name::name, sizeof(parameters), baseline::name, baseline::name},
 #endif
-    static constexpr DnnBody bodies[] = {FUMI_DNN_KERNELS(FUMI_BODY)};
+    static constexpr Body bodies[] = {FUMI_DNN_KERNELS(FUMI_BODY) FUMI_MODE_KERNELS(FUMI_BODY)};
 #undef FUMI_BODY
     bool registered = true;
-    for (const DnnBody& b : bodies)
+    for (const Body& b : bodies)
         registered &= registrar(b.name, use_avx2() ? b.fast : b.body, &b.param_bytes, 1) == 0;
     return registered;
 }
@@ -58,7 +58,7 @@ bool register_host_bodies(softcudaRegisterKernel_t registrar) noexcept {
     constexpr std::uint32_t precision_size = sizeof(PrecisionParams);
     registered &= registrar(kPrecisionKernel, bodies.precision_entries, &precision_size, 1) == 0;
     registered &= registrar(kPrecisionMergeKernel, bodies.precision_merge, &precision_size, 1) == 0;
-    return register_dnn_bodies(registrar) && registered;
+    return register_bodies(registrar) && registered;
 }
 
 }  // namespace fumi

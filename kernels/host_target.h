@@ -2,6 +2,7 @@
 // naming it.
 #pragma once
 #include "kernels/dnn_params.h"
+#include "kernels/mode_params.h"
 #include "tools/softcuda/softcuda.h"
 
 namespace fumi {
@@ -18,12 +19,14 @@ HostBodies host_bodies() noexcept;
 FUMI_DNN_KERNELS(FUMI_DECLARE_BODY)
 void precision_entries(const SoftcudaBlock* given);
 void precision_merge(const SoftcudaBlock* given);
+FUMI_MODE_KERNELS(FUMI_DECLARE_BODY)
 }  // namespace baseline
 namespace avx2 {
 HostBodies host_bodies() noexcept;
 FUMI_DNN_KERNELS(FUMI_DECLARE_BODY)
 void precision_entries(const SoftcudaBlock* given);
 void precision_merge(const SoftcudaBlock* given);
+FUMI_MODE_KERNELS(FUMI_DECLARE_BODY)
 }  // namespace avx2
 #undef FUMI_DECLARE_BODY
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "cupti_hook/libraries/reissue.h"
 #include "kernels/gemm_problem.h"
 
 namespace fumi::libraries {
@@ -45,7 +46,11 @@ struct Call {
     bool output_on_host = false;     // problem.d.data is host memory: a dot in host pointer mode
     Algorithm algorithm;
     void* handle = nullptr;
+    const void* descriptor = nullptr;  // cublasLtMatmulDesc_t, the caller's; usable as long as `again` is
     CUstream stream = nullptr;
+    std::size_t workspace_bytes = 0;  // that the call itself was given; a handle's is known to the handle
+    PointerPlaces places;
+    Reissue again;                        // usable until the observer's after() returns
     const char* not_checkable = nullptr;  // why no check is possible; nullptr where one is
 };
 

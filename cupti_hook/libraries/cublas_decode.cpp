@@ -176,6 +176,7 @@ void decode_gemm(Call& call, cublasHandle_t handle, const GemmArguments& g) noex
     call.op_b = letter(g.op_b);
     call.compute_type = g.compute_type;
     call.algorithm.id = g.algorithm;
+    call.places = {.handle = 0, .a = 2, .b = 3, .c = 5, .d = 5};
     call.decoded = true;
 }
 
@@ -213,6 +214,7 @@ void decode_gemv(Call& call, cublasHandle_t handle, const GemvArguments& g) noex
     p.beta = read_scalar(g.beta, g.type_scalar, on_device);
     call.op_a = letter(g.op);
     call.compute_type = default_compute_type(g.type_scalar);
+    call.places = {.handle = 0, .a = 2, .b = 3, .c = 5, .d = 5};
     call.decoded = true;
 }
 
@@ -237,6 +239,7 @@ void decode_dot(Call& call, cublasHandle_t handle, const DotArguments& d) noexce
     call.op_a = d.conjugate ? 'C' : 'T';
     call.output_on_host = !scalars_on_device(handle);
     call.compute_type = d.compute_type;
+    call.places = {.handle = 0, .a = 1, .b = 2, .d = 3};
     call.decoded = true;
 }
 

@@ -218,8 +218,12 @@ void decode_algorithm(Call& call, const cublasLtMatmulAlgo_t* algo) noexcept {
 void matmul(Call& call, cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
             cublasLtMatrixLayout_t layout_a, const void* b, cublasLtMatrixLayout_t layout_b, const void* beta,
             const void* c, cublasLtMatrixLayout_t layout_c, const void* d, cublasLtMatrixLayout_t layout_d,
-            const cublasLtMatmulAlgo_t* algo, const void*, std::size_t, cudaStream_t stream) noexcept {
+            const cublasLtMatmulAlgo_t* algo, const void* workspace, std::size_t workspace_bytes,
+            cudaStream_t stream) noexcept {
     call.library = Library::cublasLt;
+    call.descriptor = desc;
+    call.workspace_bytes = workspace == nullptr ? 0 : workspace_bytes;
+    call.places = {.handle = 0, .descriptor = 1, .a = 3, .b = 5, .c = 8, .d = 10, .workspace = 13};
     call.handle = handle;
     call.stream = stream;
     if (cublaslt_api() == nullptr || desc == nullptr || layout_a == nullptr || layout_b == nullptr ||

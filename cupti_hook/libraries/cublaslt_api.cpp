@@ -11,6 +11,7 @@ CublasLtApi* load_from(const char* soname) {
     if (!library) return nullptr;
     CublasLtApi api;
     if (!library.find(api.matmul_desc_get, "cublasLtMatmulDescGetAttribute") ||
+        !library.find(api.matmul_desc_set, "cublasLtMatmulDescSetAttribute") ||
         !library.find(api.matrix_layout_get, "cublasLtMatrixLayoutGetAttribute") ||
         !library.find(api.algo_config_get, "cublasLtMatmulAlgoConfigGetAttribute") ||
         !library.find(api.get_version, "cublasLtGetVersion"))

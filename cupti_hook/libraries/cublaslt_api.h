@@ -6,6 +6,7 @@ namespace fumi::libraries {
 
 struct CublasLtApi {
     decltype(&::cublasLtMatmulDescGetAttribute) matmul_desc_get = nullptr;
+    decltype(&::cublasLtMatmulDescSetAttribute) matmul_desc_set = nullptr;
     decltype(&::cublasLtMatrixLayoutGetAttribute) matrix_layout_get = nullptr;
     decltype(&::cublasLtMatmulAlgoConfigGetAttribute) algo_config_get = nullptr;
     decltype(&::cublasLtGetVersion) get_version = nullptr;

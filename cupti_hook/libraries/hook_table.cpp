@@ -23,8 +23,10 @@ Observer* listener() noexcept {
 
 std::vector<interpose::Hook> all_hooks() {
     std::vector<interpose::Hook> all;
-    for (const auto hooks : {cublas_gemm_hooks(), cublas_vector_hooks(), cublas_traced_hooks(),
-                             cublaslt_hooks(), cudnn_graph_hooks(), cudnn_convolution_hooks(), cudnn_norm_hooks(), cudnn_rnn_hooks(), cudnn_pointwise_hooks(), cudnn_sampling_hooks(), context_hooks()})
+    for (const auto hooks :
+         {cublas_gemm_hooks(), cublas_vector_hooks(), cublas_traced_hooks(), cublaslt_hooks(),
+          cublas_handle_hooks(), cudnn_graph_hooks(), cudnn_convolution_hooks(), cudnn_norm_hooks(),
+          cudnn_rnn_hooks(), cudnn_pointwise_hooks(), cudnn_sampling_hooks(), context_hooks()})
         all.insert(all.end(), hooks.begin(), hooks.end());
     return all;
 }

@@ -16,8 +16,10 @@ std::span<const interpose::Hook> cudnn_graph_hooks() noexcept;    // the backend
 std::span<const interpose::Hook> cudnn_convolution_hooks() noexcept;
 std::span<const interpose::Hook> cudnn_norm_hooks() noexcept;
 std::span<const interpose::Hook> cudnn_rnn_hooks() noexcept;
-std::span<const interpose::Hook> cudnn_pointwise_hooks() noexcept;  // softmax, pooling, activation and the like
-std::span<const interpose::Hook> cudnn_sampling_hooks() noexcept;   // CTC, spatial transformer, dropout
+std::span<const interpose::Hook>
+cudnn_pointwise_hooks() noexcept;  // softmax, pooling, activation and the like
+std::span<const interpose::Hook> cudnn_sampling_hooks() noexcept;  // CTC, spatial transformer, dropout
+std::span<const interpose::Hook> cublas_handle_hooks() noexcept;  // what a program sets in its handles: noted
 std::span<const interpose::Hook> context_hooks() noexcept;        // the end of contexts: told
 
 std::vector<interpose::Hook> all_hooks();

@@ -1,5 +1,11 @@
-// improve_precision: recomputes what a call wrote, on the call's own stream right behind it, and compares.
-// Nothing waits: the result arrives in the entry's slot, and the drainer judges it.
+// The checks of one call, on the call's own stream right behind it: what it wrote is recomputed and compared
+// (improve_precision), or the call itself is issued again (repeat). Nothing waits: results arrive in the
+// slots of the entry's checks, and the drainer judges them.
+//
+// Device memory of one call's checks, one after another in the arena of its stream:
+//   partials   statistics of the blocks of the check kernel that is running
+//   saved      C as it was before the call, where the call overwrites it
+//   work       what the check that is running needs besides; every check has it to itself
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -10,32 +16,59 @@
 #include "cupti_hook/libraries/driver_api.h"
 #include "cupti_hook/rerun/contracts.h"
 #include "cupti_hook/rerun/dnn_checker.h"
+#include "cupti_hook/rerun/footprint.h"
 #include "cupti_hook/rerun/ring.h"
 #include "cupti_hook/rerun/saved_output.h"
 #include "cupti_hook/rerun/scratch.h"
 
 namespace fumi::rerun {
 
+// The modes that a call shall be checked in.
+struct Wanted {
+    bool improve_precision = false, repeat = false;
+    bool any() const noexcept { return improve_precision || repeat; }
+};
+
 // What prepare() hands to enqueue(); on the stack of the calling thread.
 struct PendingCheck {
     GemmProblem
         problem;  // with C pointing at the saved copy, and narrowed to a window where scratch is short
+    bool windowed = false;
+    std::int64_t first_column = 0;  // of the window
+    SavePlan saved;                 // form none: the call overwrites nothing that it reads
+    CUdeviceptr scratch = 0, work = 0;
+    std::size_t work_bytes = 0;
+    Check* improve_precision = nullptr;  // of the entry; nullptr: not in this mode
     Coverage coverage;
     GemmCheckPlan plan;
-    CUdeviceptr scratch = 0;
-    DnnPending dnn;  // in place of the others, for a cudnn call
+    Check* repeat = nullptr;
+    Footprint footprint;
+    DnnPending dnn;  // in place of problem, coverage and plan, for a cudnn call
+
+    // What one call leaves to the next is written before it is read, but for these.
+    void reset() noexcept {
+        windowed = false;
+        first_column = 0;
+        saved = SavePlan{};
+        scratch = work = 0;
+        work_bytes = 0;
+        improve_precision = repeat = nullptr;
+    }
 };
 
 class Checker {
   public:
-    Checker(const config::ImprovePrecision& choice, std::size_t scratch_ceiling, Ring& ring) noexcept
-        : choice_(choice), scratch_(scratch_ceiling), ring_(ring), dnn_(choice_, scratch_) {}
+    Checker(const config::Config& config, Ring& ring) noexcept
+        : choice_(config.improve_precision),
+          scratch_(static_cast<std::size_t>(config.limits.scratch_bytes)),
+          ring_(ring),
+          dnn_(choice_, scratch_) {}
 
     // Before the call: sees to memory, and saves C where the call overwrites it. False, with
     // entry.not_checked set, where there will be no check. entry.checked tells enqueue().
-    bool prepare(Entry& entry, PendingCheck& check) noexcept;
-    // After a call that succeeded.
-    void enqueue(Entry& entry, PendingCheck& check) noexcept;
+    bool prepare(Entry& entry, PendingCheck& pending, const Wanted& wanted) noexcept;
+    // After a call that succeeded. `call` is the one that can be issued again.
+    void enqueue(Entry& entry, PendingCheck& pending, const libraries::Call& call) noexcept;
 
     // The program has reset the device or destroyed a context: what was allocated there is gone, and there
     // are no more checks.
@@ -51,16 +84,38 @@ class Checker {
     int capability(const libraries::DriverApi& driver, int device) noexcept;
     // Tells the arenas of different captures apart; 0 outside of captures.
     static std::uint64_t capture_id(const libraries::DriverApi& driver, const Entry& entry) noexcept;
-    const char* plan_check(const libraries::DriverApi& driver, Entry& entry, PendingCheck& check) noexcept;
+
+    const char* plan(const libraries::DriverApi& driver, Entry& entry, PendingCheck& pending,
+                     const Wanted& wanted) noexcept;
     // The same for a cudnn call (checker_dnn.cpp).
-    const char* plan_dnn_check(const libraries::DriverApi& driver, Entry& entry,
-                               PendingCheck& check) noexcept;
-    void enqueue_dnn(Entry& entry, PendingCheck& check) noexcept;
-    const char* save_output(const libraries::DriverApi& driver, Entry& entry, PendingCheck& check) noexcept;
-    void choose_coverage(Entry& entry, PendingCheck& check) const noexcept;
+    const char* plan_dnn(const libraries::DriverApi& driver, Entry& entry, PendingCheck& pending,
+                         const Wanted& wanted) noexcept;
+    const char* enqueue_dnn(const libraries::DriverApi& driver, Entry& entry, PendingCheck& pending) noexcept;
+    const char* plan_save_output(Entry& entry, PendingCheck& pending, std::size_t room) noexcept;
+    // Each plans one mode: adds its check to the entry, and says in `bytes` how much work memory it wants of
+    // at most `room`. Returns the reason why not, or nullptr.
+    const char* plan_improve_precision(Entry& entry, PendingCheck& pending) noexcept;
+    const char* plan_repeat(Entry& entry, PendingCheck& pending, std::size_t room,
+                            std::size_t& bytes) noexcept;
+    Check* add_check(Entry& entry, config::Mode mode) noexcept;
+    void choose_coverage(Entry& entry, PendingCheck& pending, Check& check) const noexcept;
+
+    // Each enqueues one mode; the reason why it came to nothing, or nullptr.
+    const char* enqueue_improve_precision(const libraries::DriverApi& driver, Entry& entry,
+                                          PendingCheck& pending) noexcept;
+    const char* enqueue_repeat(const libraries::DriverApi& driver, Entry& entry, PendingCheck& pending,
+                               const libraries::Call& call) noexcept;
     // What precision the call really used, from a few entries of the same problem.
-    CUresult enqueue_precision(const libraries::DriverApi& driver, Entry& entry, const PendingCheck& check,
-                               Slot& device_slot) const noexcept;
+    CUresult enqueue_probe(const libraries::DriverApi& driver, const Entry& entry,
+                           const PendingCheck& pending, const GemmProblem& problem, Check& check) noexcept;
+    CUresult launch(const libraries::DriverApi& driver, CUstream stream, const char* kernel, unsigned blocks,
+                    unsigned threads, void* params) noexcept;
+    CUresult launch(const libraries::DriverApi& driver, CUstream stream, CheckLaunch& launch) noexcept;
+    // The partials of `blocks` blocks into the check's slot.
+    CUresult merge(const libraries::DriverApi& driver, const Entry& entry, const Check& check,
+                   const PendingCheck& pending, unsigned blocks) noexcept;
+    static const char* failed(const libraries::DriverApi& driver, CUresult status) noexcept;
+    ResultSlot* result_of(const Check& check) const noexcept { return &device_slots_[check.slot].result; }
     CUfunction kernel(const char* name) const noexcept;
 
     config::ImprovePrecision choice_;
@@ -75,10 +130,21 @@ class Checker {
     std::unordered_set<CUcontext> warm_;  // contexts in which the kernels are loaded
     std::atomic<CUcontext> last_warm_{nullptr};
     bool ieee_ = false;
-    CUfunction kernels_[7] = {};
+    static constexpr int kernel_count = 8;
+    static const char* const kernel_names[kernel_count];
+    CUfunction kernels_[kernel_count] = {};
     Slot* device_slots_ = nullptr;  // the ring's slots as the device addresses them
     std::atomic<int> capabilities_[64] = {};
     std::atomic<std::uint64_t> sequence_{0};
 };
+
+// Statistics of all blocks of one check kernel.
+inline constexpr std::size_t partials_ceiling = std::size_t{256} << 10;
+constexpr std::size_t round_up(std::size_t bytes) noexcept {
+    return (bytes + 255) & ~std::size_t{255};
+}
+// The partials of the check, and behind them the entries of the precision probe.
+inline constexpr std::size_t fixed_scratch = round_up(partials_ceiling) + round_up(kPrecisionScratch);
+inline constexpr const char* no_scratch = "no device memory for the check within limits.scratch";
 
 }  // namespace fumi::rerun

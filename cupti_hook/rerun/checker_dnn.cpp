@@ -3,40 +3,42 @@
 
 namespace fumi::rerun {
 
-const char* Checker::plan_dnn_check(const libraries::DriverApi& driver, Entry& entry,
-                                    PendingCheck& check) noexcept {
+const char* Checker::plan_dnn(const libraries::DriverApi& driver, Entry& entry, PendingCheck& pending,
+                              const Wanted& wanted) noexcept {
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
     if (driver.stream_is_capturing(entry.call.stream, &status) != CUDA_SUCCESS)
         return "the stream's capture state cannot be asked for";
     if (status == CU_STREAM_CAPTURE_STATUS_INVALIDATED) return "the stream's capture is invalid";
     entry.captured = status == CU_STREAM_CAPTURE_STATUS_ACTIVE;
+    if (!wanted.improve_precision) return "cuDNN calls are checked by improve_precision alone";
     const DnnPlace place{driver,
                          entry.context,
                          capture_id(driver, entry),
                          capability(driver, entry.device),
                          ieee_,
                          static_cast<std::uint64_t>(entry.call_id)};
-    if (const char* reason = dnn_.prepare(place, entry.call, check.dnn)) return reason;
-    entry.dnn_contract = check.dnn.contract;
-    entry.reference = check.dnn.reference;
-    entry.sampled = check.dnn.sampled;
-    ring_.slot(entry) = Slot{};
-    entry.sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (const char* reason = dnn_.prepare(place, entry.call, pending.dnn)) return reason;
+    entry.dnn_contract = pending.dnn.contract;
+    Check* check = add_check(entry, config::Mode::improve_precision);
+    if (check == nullptr) return "result ring full";
+    check->reference = pending.dnn.reference;
+    check->sampled = pending.dnn.sampled;
+    pending.improve_precision = check;
     return nullptr;
 }
 
-void Checker::enqueue_dnn(Entry& entry, PendingCheck& check) noexcept {
-    const libraries::DriverApi& driver = *libraries::driver_api();
+const char* Checker::enqueue_dnn(const libraries::DriverApi& driver, Entry& entry,
+                                 PendingCheck& pending) noexcept {
+    const Check& check = *pending.improve_precision;
     const DnnPlace place{driver, entry.context,
                          0,      capability(driver, entry.device),
                          ieee_,  static_cast<std::uint64_t>(entry.call_id)};
     CheckTarget target;
-    target.slot = &device_slots_[entry.index].result;
-    target.sequence = entry.sequence;
+    target.slot = result_of(check);
+    target.sequence = check.sequence;
     target.mode = entry.captured ? MergeMode::accumulate : MergeMode::once;
     target.replayed = entry.captured ? target.slot : nullptr;
-    entry.not_checked = dnn_.enqueue(place, entry.call, check.dnn, target);
-    entry.checked = entry.not_checked == nullptr;
+    return dnn_.enqueue(place, entry.call, pending.dnn, target);
 }
 
 }  // namespace fumi::rerun

@@ -23,7 +23,8 @@ void* map(std::size_t bytes) {
 Ring::Ring(std::uint32_t entries)
     : entries_(entries),
       pool_(static_cast<Entry*>(map(entries * sizeof(Entry)))),
-      slots_(static_cast<Slot*>(map(entries * sizeof(Slot)))) {}
+      slots_(static_cast<Slot*>(map(slot_bytes()))),
+      free_slots_(static_cast<std::uint32_t*>(map(slot_count() * sizeof(std::uint32_t)))) {}
 
 Entry* Ring::take() noexcept {
     const std::lock_guard lock(mutex_);
@@ -48,8 +49,28 @@ bool Ring::scarce() noexcept {
     return in_use_ > entries_ - entries_ / 8;
 }
 
+Check* Ring::add_check(Entry& entry, config::Mode mode) noexcept {
+    if (entry.check_count >= max_checks) return nullptr;
+    Check& check = entry.checks[entry.check_count];
+    {
+        const std::lock_guard lock(mutex_);
+        if (freed_ > 0)
+            check.slot = free_slots_[--freed_];
+        else if (fresh_slots_ < slot_count())
+            check.slot = fresh_slots_++;
+        else
+            return nullptr;
+    }
+    check.mode = mode;
+    ++entry.check_count;
+    slot(check) = Slot{};
+    return &check;
+}
+
 void Ring::release(Entry* entry) noexcept {
     const std::lock_guard lock(mutex_);
+    for (int i = 0; i < entry->check_count; ++i) free_slots_[freed_++] = entry->checks[i].slot;
+    entry->check_count = 0;
     entry->next = free_;
     free_ = entry;
     --in_use_;

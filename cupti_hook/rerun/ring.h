@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <mutex>
 
+#include "config/config.h"
 #include "cupti_hook/libraries/call.h"
 #include "cupti_hook/libraries/cudnn_call.h"
 #include "kernels/contract.h"
@@ -17,6 +18,24 @@
 namespace fumi::rerun {
 
 inline constexpr int max_kernel_names = 4;
+inline constexpr int max_checks = 6;  // of one call: one for each mode, and the thresholds
+
+// One check of a call: a row of its own in the session. Its result comes in the slot.
+struct Check {
+    config::Mode mode = config::Mode::improve_precision;
+    bool enqueued = false;  // false: prepared, but it came to nothing; `skipped` says why
+    bool written = false;   // its row is (a captured check's is written anew)
+    bool sampled = false;
+    bool probed = false;      // improve_precision: for the precision that was really used
+    bool may_differ = false;  // repeat: the library promises no reproducibility for this call
+    const char* reference = "";
+    const char* skipped = nullptr;      // static
+    std::uint64_t sequence = 0;         // what the slot's sequence becomes (not captured)
+    std::int64_t first_column = 0;      // of the window of D that was checked, where it is not all of D
+    std::int64_t launches_written = 0;  // captured: launches in the session already
+    std::uint32_t slot = 0;
+    const char* kernels[2] = {};  // repeat: the first kernel of the call and of its repetition, where known
+};
 
 struct Entry {
     libraries::Call call;
@@ -30,18 +49,14 @@ struct Entry {
     std::int64_t host_ns = 0;           // that the calling thread spent in FuMi for this call
     std::int32_t status = 0;            // what the library returned
     const char* not_checked = nullptr;  // a reason of this program's configuration or state; static
-    // The check, where there is one.
+    // The checks, where there are any.
     bool checked = false;
-    bool captured = false;  // recorded into a graph: runs at each of its launches
-    bool sampled = false;
-    bool probed = false;                        // for the precision that was really used
-    const Contract* contract = nullptr;         // lives as long as the process
+    bool captured = false;               // recorded into a graph: its checks run at each of its launches
+    const Contract* contract = nullptr;  // lives as long as the process
     const DnnContract* dnn_contract = nullptr;  // the same, of a cudnn call
-    const char* reference = "";
     CUcontext context = nullptr;
-    std::uint64_t sequence = 0;         // what the slot's sequence becomes (not captured)
-    std::int64_t first_column = 0;      // of the window of D that was checked, where it is not all of D
-    std::int64_t launches_written = 0;  // captured: launches in the session already
+    std::int32_t check_count = 0;
+    Check checks[max_checks];
     std::uint32_t index = 0;
     Entry* next = nullptr;
     // Where call.dnn points to, for a cudnn call. Never set up or copied as a whole: other calls leave it
@@ -66,23 +81,31 @@ class Ring {
 
     Entry* take() noexcept;  // nullptr where all are in use
     bool scarce() noexcept;  // an eighth or less is left: kept for calls without checks
-    void release(Entry* entry) noexcept;
-    void push(Entry* entry) noexcept;  // to the drainer, in order
-    Entry* pop_all() noexcept;         // a list linked by next, oldest first; nullptr where there is none
+    // A check of the entry with a slot, which the entry keeps until its release; nullptr where all are in
+    // use.
+    Check* add_check(Entry& entry, config::Mode mode) noexcept;
+    void release(Entry* entry) noexcept;  // and its slots
+    void push(Entry* entry) noexcept;     // to the drainer, in order
+    Entry* pop_all() noexcept;            // a list linked by next, oldest first; nullptr where there is none
 
-    Slot& slot(const Entry& entry) const noexcept { return slots_[entry.index]; }
+    Slot& slot(const Check& check) const noexcept { return slots_[check.slot]; }
     Slot* slots() const noexcept { return slots_; }
-    std::size_t slot_bytes() const noexcept { return entries_ * sizeof(Slot); }
+    std::size_t slot_bytes() const noexcept { return slot_count() * sizeof(Slot); }
     // In a forked child: the lock may have been held by a thread that is gone.
     void unlock_after_fork() noexcept;
 
   private:
+    // Entries wait for their checks for as long as the slowest of them takes; most have one or two.
+    std::size_t slot_count() const noexcept { return std::size_t{2} * entries_; }
+
     std::mutex mutex_;
     std::uint32_t entries_;
-    std::uint32_t fresh_ = 0;  // entries from here on were never used
+    std::uint32_t fresh_ = 0, fresh_slots_ = 0;  // from here on they were never used
     std::uint32_t in_use_ = 0;
+    std::uint32_t freed_ = 0;  // slots on the stack free_slots_
     Entry* pool_;
     Slot* slots_;  // mapped by ourselves: a context's end unregisters them, but cannot take them away
+    std::uint32_t* free_slots_;
     Entry* free_ = nullptr;
     Entry* oldest_ = nullptr;
     Entry* newest_ = nullptr;

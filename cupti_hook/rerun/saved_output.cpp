@@ -67,21 +67,38 @@ SavePlan plan_save(const MatrixView& c, std::int64_t m, std::int64_t n, std::int
     return plan;
 }
 
-CUresult save(const libraries::DriverApi& driver, SavePlan& plan, CUdeviceptr scratch,
-              CUstream stream) noexcept {
-    plan.view.data = reinterpret_cast<const void*>(scratch + static_cast<CUdeviceptr>(plan.data_offset));
-    if (plan.form == SavePlan::Form::span)
-        return driver.memcpy_dtod_async(scratch, static_cast<CUdeviceptr>(plan.source.begin), plan.bytes,
-                                        stream);
+namespace {
+
+// Between C (its lowest byte at `spread`, its rows a pitch apart) and the copy, where they lie without gaps.
+CUresult copy_rows(const libraries::DriverApi& driver, const SavePlan& plan, CUdeviceptr spread,
+                   CUdeviceptr dense, bool out, CUstream stream) noexcept {
     CUDA_MEMCPY2D copy{};
     copy.srcMemoryType = copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
-    copy.srcDevice = static_cast<CUdeviceptr>(plan.source.begin);
-    copy.srcPitch = plan.pitch;
-    copy.dstDevice = scratch;
-    copy.dstPitch = plan.width;
+    copy.srcDevice = out ? dense : spread;
+    copy.srcPitch = out ? plan.width : plan.pitch;
+    copy.dstDevice = out ? spread : dense;
+    copy.dstPitch = out ? plan.pitch : plan.width;
     copy.WidthInBytes = plan.width;
     copy.Height = plan.height;
     return driver.memcpy_2d_async(&copy, stream);
+}
+
+}  // namespace
+
+CUresult save(const libraries::DriverApi& driver, SavePlan& plan, CUdeviceptr scratch,
+              CUstream stream) noexcept {
+    plan.copy = scratch;
+    plan.view.data = reinterpret_cast<const void*>(scratch + static_cast<CUdeviceptr>(plan.data_offset));
+    const auto source = static_cast<CUdeviceptr>(plan.source.begin);
+    if (plan.form == SavePlan::Form::span)
+        return driver.memcpy_dtod_async(scratch, source, plan.bytes, stream);
+    return copy_rows(driver, plan, source, scratch, false, stream);
+}
+
+CUresult restore(const libraries::DriverApi& driver, const SavePlan& plan, CUdeviceptr to,
+                 CUstream stream) noexcept {
+    if (plan.form == SavePlan::Form::span) return driver.memcpy_dtod_async(to, plan.copy, plan.bytes, stream);
+    return copy_rows(driver, plan, to, plan.copy, true, stream);
 }
 
 }  // namespace fumi::rerun

@@ -21,6 +21,7 @@ struct SavePlan {
     std::size_t bytes = 0;                         // of scratch
     MatrixView view;                               // of the copy, once `data` is set
     Extent source;                                 // all of C
+    CUdeviceptr copy = 0;                          // its lowest byte, once saved
     std::int64_t data_offset = 0;                  // of element (0, 0, 0) in the copy
     std::size_t width = 0, height = 0, pitch = 0;  // rows_of_bytes
     const char* reason = nullptr;                  // why C cannot be saved
@@ -31,5 +32,9 @@ SavePlan plan_save(const MatrixView& c, std::int64_t m, std::int64_t n, std::int
 // Enqueues the copy and points plan.view at it.
 CUresult save(const libraries::DriverApi& driver, SavePlan& plan, CUdeviceptr scratch,
               CUstream stream) noexcept;
+
+// Enqueues the copy back: of what was saved, to where the lowest byte of C shall lie (with C's own strides).
+CUresult restore(const libraries::DriverApi& driver, const SavePlan& plan, CUdeviceptr to,
+                 CUstream stream) noexcept;
 
 }  // namespace fumi::rerun

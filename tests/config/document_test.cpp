@@ -109,7 +109,7 @@ TEST(Config, AllFaultsAreFoundAndGoodKeysKept) {
 }
 
 TEST(Config, ModesOfLaterVersionsSaySo) {
-    for (const char* mode : {"add_noise", "repeat", "checksum", "custom_function"})
+    for (const char* mode : {"add_noise", "checksum", "custom_function"})
         EXPECT_EQ(faults_of("modes: [" + std::string(mode) + "]\n"),
                   Texts{"train.yaml:1:9: mode '" + std::string(mode) +
                         "' is not there yet: this version has trace, improve_precision and off"});

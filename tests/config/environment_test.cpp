@@ -156,7 +156,7 @@ TEST_F(Environment, FaultsAreReportedOnceUnderTheLauncher) {
     std::vector<Fault> faults;
     EXPECT_TRUE(from_environment(&faults).has(Mode::improve_precision));
     EXPECT_EQ(texts(faults), Texts{"FUMI_MODE: mode: 'wild' is not a value of it; the valid names are trace, "
-                                   "improve_precision and off"});
+                                   "improve_precision, repeat and off"});
     faults.clear();
     setenv("FUMI_LAUNCHED", "1", 1);
     from_environment(&faults);

@@ -168,10 +168,10 @@ TEST(Choice, SampledCoverage) {
 }
 
 TEST(Choice, ScratchTooSmallForCIsAWindow) {
-    // 64 x 64 fp32 is 16 KiB; with the 256 KiB for partial results that all checks need, 264 KiB leave room
+    // 64 x 64 fp32 is 16 KiB; with the 264 KiB and more that all checks need, 280 KiB leave room
     // for half of it.
     const Process run =
-        execute(scenario("in_place", 6), {{"FUMI_CONFIG", config_file("limits: {scratch: 264KiB}\n")}});
+        execute(scenario("in_place", 6), {{"FUMI_CONFIG", config_file("limits: {scratch: 280KiB}\n")}});
     EXPECT_EQ(query(run.session, "select distinct coverage, elements, verdict from checks"),
               (Rows{{"sampled", "2048", "pass"}}))
         << run.err;

@@ -81,6 +81,7 @@ Process execute(const std::vector<std::string>& command, const Environment& extr
     result.session = pattern + "/s.fumi";
     Environment environment = clean_environment();
     environment["FUMI_OUTPUT"] = result.session;
+    environment["FUMI_MODE"] = "trace,improve_precision";
     environment["LD_PRELOAD"] = FUMI_TEST_PRELOAD;
     if (hooked) environment["CUDA_INJECTION64_PATH"] = hook_library();
     for (const auto& [name, text] : extra) environment[name] = text;

@@ -222,6 +222,39 @@ SOFTCUDA_EXPORT cublasStatus_t cublasGetEmulationStrategy(cublasHandle_t handle,
                                                           cublasEmulationStrategy_t* strategy) {
     return get(handle, &cublasContext::emulation_strategy, strategy);
 }
+// How fp64 is emulated: kept, and never acted upon, since the sums here are fp64's own.
+SOFTCUDA_EXPORT cublasStatus_t
+cublasSetEmulationSpecialValuesSupport(cublasHandle_t handle, cudaEmulationSpecialValuesSupport mask) {
+    return set(handle, &cublasContext::special_values, mask, true);
+}
+SOFTCUDA_EXPORT cublasStatus_t
+cublasGetEmulationSpecialValuesSupport(cublasHandle_t handle, cudaEmulationSpecialValuesSupport* mask) {
+    return get(handle, &cublasContext::special_values, mask);
+}
+SOFTCUDA_EXPORT cublasStatus_t
+cublasSetFixedPointEmulationMantissaControl(cublasHandle_t handle, cudaEmulationMantissaControl control) {
+    return set(handle, &cublasContext::mantissa_control, control, true);
+}
+SOFTCUDA_EXPORT cublasStatus_t
+cublasGetFixedPointEmulationMantissaControl(cublasHandle_t handle, cudaEmulationMantissaControl* control) {
+    return get(handle, &cublasContext::mantissa_control, control);
+}
+SOFTCUDA_EXPORT cublasStatus_t cublasSetFixedPointEmulationMaxMantissaBitCount(cublasHandle_t handle,
+                                                                               int bits) {
+    return set(handle, &cublasContext::most_mantissa_bits, bits, bits >= 0);
+}
+SOFTCUDA_EXPORT cublasStatus_t cublasGetFixedPointEmulationMaxMantissaBitCount(cublasHandle_t handle,
+                                                                               int* bits) {
+    return get(handle, &cublasContext::most_mantissa_bits, bits);
+}
+SOFTCUDA_EXPORT cublasStatus_t cublasSetFixedPointEmulationMantissaBitOffset(cublasHandle_t handle,
+                                                                             int offset) {
+    return set(handle, &cublasContext::mantissa_bit_offset, offset, true);
+}
+SOFTCUDA_EXPORT cublasStatus_t cublasGetFixedPointEmulationMantissaBitOffset(cublasHandle_t handle,
+                                                                             int* offset) {
+    return get(handle, &cublasContext::mantissa_bit_offset, offset);
+}
 // Workspaces are never used; the arguments are checked as the library checks them.
 SOFTCUDA_EXPORT cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, size_t) {
     if (!valid(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;

@@ -19,6 +19,9 @@ struct cublasContext {
     cublasMath_t math_mode = CUBLAS_DEFAULT_MATH;
     int sm_count_target = 0;
     cublasEmulationStrategy_t emulation_strategy = CUBLAS_EMULATION_STRATEGY_DEFAULT;
+    cudaEmulationSpecialValuesSupport special_values = CUDA_EMULATION_SPECIAL_VALUES_SUPPORT_DEFAULT;
+    cudaEmulationMantissaControl mantissa_control = CUDA_EMULATION_MANTISSA_CONTROL_DYNAMIC;
+    int most_mantissa_bits = 0, mantissa_bit_offset = 0;
 
     static constexpr std::uint64_t alive = 0x736f667463756461;  // what a live handle starts with
 };

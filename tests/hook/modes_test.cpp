@@ -1,0 +1,106 @@
+// The modes besides improve_precision: rows of their own for each call, and nothing of the program's changed.
+#include <gtest/gtest.h>
+
+#include "tests/hook/sessions.h"
+
+namespace fumi::test {
+namespace {
+
+std::vector<std::string> scenario(const std::string& name, int count) {
+    return {program("scenario"), name, std::to_string(count)};
+}
+
+Environment modes(const std::string& names) {
+    return {{"FUMI_MODE", names}};
+}
+
+std::string faults(const std::string& text) {
+    return config_file("faults:\n  - " + text + "\n");
+}
+
+class Repeat : public testing::TestWithParam<const char*> {};
+
+// In place, overwritten right behind the call, scattered, on two threads, in a graph: the second call finds
+// what the first one found, and the program's result is its own.
+TEST_P(Repeat, ADeterministicKernelGivesTheSameBits) {
+    const Process plain = execute(scenario(GetParam(), 12), {}, false);
+    for (const char* schedule : {"", "adversarial"}) {
+        Environment environment = modes("trace,improve_precision,repeat");
+        if (*schedule != '\0') environment["SOFTCUDA_SCHEDULE"] = schedule;
+        const Process run = execute(scenario(GetParam(), 12), environment);
+        EXPECT_EQ(run.out, plain.out);
+        EXPECT_EQ(run.status, plain.status) << run.err;
+        EXPECT_EQ(query(run.session, "select reason from checks where verdict <> 'pass'"), Rows{}) << run.err;
+        EXPECT_EQ(value(run.session, "select count(*) from checks where mode = 'repeat' and mismatches = 0"),
+                  value(run.session, "select count(*) from calls"));
+        EXPECT_EQ(value(run.session, "select count(*) from checks where mode = 'improve_precision'"),
+                  value(run.session, "select count(*) from calls"));
+        EXPECT_EQ(query(run.session, "select distinct count(*) from checks group by call_id"), (Rows{{"2"}}));
+    }
+}
+INSTANTIATE_TEST_SUITE_P(Programs, Repeat,
+                         testing::Values("calls", "in_place", "overwritten", "scattered", "threads", "graph",
+                                         "graph_first"),
+                         [](const auto& name) { return std::string(name.param); });
+
+TEST(Repeats, ANondeterministicKernelIsFound) {
+    Environment environment = modes("trace,repeat");
+    environment["SOFTCUDA_FAULTS"] = faults("{function: cublasSgemm_v2, kind: nondeterministic, every: 1}");
+    const Process run = execute(scenario("in_place", 8), environment);
+    EXPECT_EQ(value(run.session,
+                    "select count(*) from checks where mode = 'repeat' and verdict = 'fail' and "
+                    "mismatches > 100 and reason like '%not reproducible%'"),
+              "8")
+        << run.err;
+    EXPECT_EQ(value(run.session, "select fail from apis"), "8");
+}
+
+// One element wrong in one of the two runs alone: what a failing chip does.
+TEST(Repeats, AFaultOfOneRunNamesItsElement) {
+    Environment environment = modes("trace,repeat");
+    environment["SOFTCUDA_FAULTS"] =
+        faults("{function: cublasSgemm_v2, kind: one_element, nth: 9, seed: 3}");  // call 5's first run
+    const Process run = execute(scenario("calls", 8), environment);
+    EXPECT_EQ(query(run.session, "select call_id, mismatches from checks where verdict = 'fail'"),
+              (Rows{{"5", "1"}}))
+        << run.err;
+}
+
+// cublasLt: descriptors, epilogues, auxiliary outputs and separate C.
+TEST(Repeats, EveryEpilogue) {
+    const Process plain = execute({program("lt")}, {}, false);
+    const Process run = execute({program("lt")}, modes("trace,repeat"));
+    EXPECT_EQ(plain.out, run.out);
+    EXPECT_EQ(value(run.session, "select count(*) from checks where mode = 'repeat' and verdict = 'pass'"),
+              "13")
+        << run.err;
+}
+
+TEST(Repeats, EveryFamily) {
+    const Process plain = execute({program("families")}, {}, false);
+    const Process run = execute({program("families")}, modes("trace,repeat"));
+    EXPECT_EQ(plain.out, run.out);
+    EXPECT_EQ(query(run.session, "select call_id, reason from checks where verdict <> 'pass'"), Rows{})
+        << run.err;
+    EXPECT_EQ(
+        query(run.session, "select not_checked, count(*) from calls where not_checked <> '' group by 1"),
+        (Rows{{"C behind an array of pointers is overwritten by the call", "1"},
+              {"a second call: operands behind arrays of pointers", "2"},
+              {"a second call: the result lies on the host", "1"},
+              {"no reference for cublasStrsm_v2", "1"}}));
+}
+
+TEST(Repeats, NoRoomForASecondOutputIsAReason) {
+    Environment environment = modes("trace,improve_precision,repeat");
+    environment["FUMI_CONFIG"] = config_file("limits: {scratch: 280KiB}\n");
+    const Process run = execute(scenario("calls", 3), environment);
+    EXPECT_EQ(value(run.session, "select count(*) from checks"), "3") << run.err;
+    environment["FUMI_MODE"] = "trace,repeat";
+    const Process alone = execute(scenario("calls", 3), environment);
+    EXPECT_EQ(value(alone.session, "select count(*) from calls where not_checked like '%second output%'"),
+              "3")
+        << alone.err;
+}
+
+}  // namespace
+}  // namespace fumi::test
