@@ -117,6 +117,14 @@ def test_unusual_windows():
     check(F.conv2d, [torch.randn(1, 5, 16, 2), torch.randn(4, 5, 4, 2), torch.randn(4)], {"dilation": (3, 1)}, torch.float32)
 
 
+def test_two_channels_last():
+    """Two channels side by side and a stride of two: positions are as far apart as what they skip."""
+    for transposed, filters in ((False, (4, 2)), (True, (4, 2))):
+        x = torch.randn(2, 4 if transposed else 2, 7, 6).contiguous(memory_format=torch.channels_last)
+        w = torch.randn(*filters, 3, 3).contiguous(memory_format=torch.channels_last)
+        check(function(2, transposed), [x, w], {"stride": 2, "padding": 1}, torch.float32)
+
+
 @pytest.mark.parametrize("flags", [{"benchmark": True}, {"deterministic": True}, {"allow_tf32": False}], ids=str)
 def test_flags(flags):
     with torch.backends.cudnn.flags(enabled=True, **{"benchmark": False, "deterministic": False, "allow_tf32": True} | flags):

@@ -34,7 +34,7 @@ cudnnStatus_t create(cudnnBackendDescriptorType_t kind, cudnnBackendDescriptor_t
 cudnnStatus_t check_handle(cudnnBackendAttributeType_t type, std::int64_t count, const void* elements) {
     if (type != CUDNN_TYPE_HANDLE) return failed(CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE, "a handle is wanted");
     cudnnHandle_t handle = nullptr;
-    if (count == 1) std::memcpy(static_cast<void*>(&handle), elements, sizeof handle);
+    if (count == 1) handle = *static_cast<const cudnnHandle_t*>(elements);
     if (handle == nullptr) return failed(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "the handle is null");
     return valid(handle) ? CUDNN_STATUS_SUCCESS : failed(CUDNN_STATUS_BAD_PARAM, "the handle is no handle");
 }
@@ -290,20 +290,19 @@ cudnnStatus_t get(const Descriptor& descriptor, cudnnBackendAttributeName_t name
 
 using namespace softcuda::dnn;
 
-SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendCreateDescriptor(
-    cudnnBackendDescriptorType_t kind, cudnnBackendDescriptor_t* descriptor) noexcept {
+SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t kind,
+                                                               cudnnBackendDescriptor_t* descriptor) {
     return guarded([&] { return create(kind, descriptor); });
 }
 
-SOFTCUDA_DNN_EXPORT cudnnStatus_t
-cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor) noexcept {
+SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor) {
     return guarded([&] {
         if (descriptor == nullptr || remove_descriptor(descriptor)) return CUDNN_STATUS_SUCCESS;
         return failed(CUDNN_STATUS_BAD_PARAM, "the descriptor is none, or destroyed");
     });
 }
 
-SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendInitialize(cudnnBackendDescriptor_t descriptor) noexcept {
+SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendInitialize(cudnnBackendDescriptor_t descriptor) {
     return guarded([&] {
         return find_descriptor(descriptor) != nullptr
                    ? CUDNN_STATUS_SUCCESS
@@ -311,7 +310,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendInitialize(cudnnBackendDescriptor_
     });
 }
 
-SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) noexcept {
+SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
     return guarded([&] {
         const auto known = find_descriptor(descriptor);
         return known != nullptr ? finalize(*known) : failed(CUDNN_STATUS_BAD_PARAM, "the descriptor is none");
@@ -321,7 +320,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
                                                            cudnnBackendAttributeName_t name,
                                                            cudnnBackendAttributeType_t type, int64_t count,
-                                                           const void* elements) noexcept {
+                                                           const void* elements) {
     return guarded([&] {
         const auto known = find_descriptor(descriptor);
         return known != nullptr ? set(*known, name, type, count, elements)
@@ -332,7 +331,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescripto
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor,
                                                            cudnnBackendAttributeName_t name,
                                                            cudnnBackendAttributeType_t type, int64_t wanted,
-                                                           int64_t* count, void* elements) noexcept {
+                                                           int64_t* count, void* elements) {
     return guarded([&] {
         const auto known = find_descriptor(descriptor);
         return known != nullptr ? get(*known, name, {type, wanted, count, elements})
@@ -341,7 +340,7 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescripto
 }
 
 SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
-                                                      cudnnBackendDescriptor_t pack) noexcept {
+                                                      cudnnBackendDescriptor_t pack) {
     return guarded(handle, [&] {
         const auto known = find_descriptor(plan), pointers = find_descriptor(pack);
         if (known == nullptr || pointers == nullptr)

@@ -79,6 +79,12 @@ E* gather_taps(const E* from, const Window& window, std::int64_t tap, E* to) {
     const std::int64_t *z = steps[0].of(tap / (inner * middle)), *y = steps[1].of(tap / inner % middle),
                        *x = steps[2].of(tap % inner);
     const std::int64_t width = steps[2].positions;
+    // Most windows read neighbours at neighbouring positions: those are copied in one piece.
+    std::int64_t begin = 0, end = width;
+    while (begin < width && x[begin] < 0) ++begin;
+    while (end > begin && x[end - 1] < 0) --end;
+    bool in_one_piece = end > begin;
+    for (std::int64_t k = begin + 1; k < end; ++k) in_one_piece &= x[k] == x[k - 1] + 1;
     for (std::int64_t i = 0; i < steps[0].positions; ++i)
         for (std::int64_t j = 0; j < steps[1].positions; ++j, to += width) {
             if (z[i] < 0 || y[j] < 0) {
@@ -86,7 +92,13 @@ E* gather_taps(const E* from, const Window& window, std::int64_t tap, E* to) {
                 continue;
             }
             const E* row = from + z[i] + y[j];
-            for (std::int64_t k = 0; k < width; ++k) to[k] = x[k] < 0 ? E{} : row[x[k]];
+            if (!in_one_piece) {
+                for (std::int64_t k = 0; k < width; ++k) to[k] = x[k] < 0 ? E{} : row[x[k]];
+                continue;
+            }
+            std::fill(to, to + begin, E{});
+            std::copy(row + x[begin], row + x[begin] + (end - begin), to + begin);
+            std::fill(to + end, to + width, E{});
         }
     return to;
 }

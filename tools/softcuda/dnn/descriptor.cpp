@@ -122,7 +122,7 @@ cudnnStatus_t failed(cudnnStatus_t status, const std::string& why) {
 }  // namespace softcuda::dnn
 
 // The real library's messages, and this device's own.
-SOFTCUDA_DNN_EXPORT void cudnnGetLastErrorString(char* message, size_t max_size) noexcept {
+SOFTCUDA_DNN_EXPORT void cudnnGetLastErrorString(char* message, size_t max_size) {
     auto& own = softcuda::dnn::last_error();
     if (message == nullptr || max_size == 0) return;
     if (own.empty()) {
