@@ -48,6 +48,19 @@ def test_scale_and_longer_keys(dtype):
     check(dtype, inputs(dtype), scale=0.3)
 
 
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+def test_heads_that_share_keys(causal):
+    torch.manual_seed(0)
+    tensors = [torch.randn(2, heads, 64, 32).half() for heads in (8, 2, 2)]
+    check(torch.float16, tensors, is_causal=causal, enable_gqa=True)
+
+
+def test_one_query_and_odd_sizes():
+    torch.manual_seed(0)
+    for queries, keys, width in ((1, 50, 64), (37, 37, 24), (16, 64, 40)):
+        check(torch.float16, [torch.randn(1, 2, n, width).half() for n in (queries, keys, keys)], is_causal=queries > 1)
+
+
 @pytest.mark.parametrize("shared", [False, True], ids=["whole", "broadcast"])
 @pytest.mark.parametrize("dtype", UNIT, ids=str)
 def test_mask(dtype, shared):

@@ -10,6 +10,14 @@ namespace {
 
 using Name = cudnnBackendAttributeName_t;
 
+cudnnStatus_t unsupported(const std::string& what, cudnnStatus_t status = CUDNN_STATUS_NOT_SUPPORTED) {
+    const std::string text = "cuDNN graph: " + what + " is not there; returning " +
+                             (status == CUDNN_STATUS_NOT_SUPPORTED ? "CUDNN_STATUS_NOT_SUPPORTED"
+                                                                   : "CUDNN_STATUS_NOT_SUPPORTED_SHAPE");
+    warn_once(text.c_str(), "%s", text.c_str());
+    return failed(status, text);
+}
+
 class Reader {
   public:
     explicit Reader(Graph& graph) : graph_(graph) {}
@@ -41,13 +49,6 @@ class Reader {
     }
 
   private:
-    static cudnnStatus_t unsupported(const std::string& what) {
-        const std::string text =
-            "cuDNN graph: " + what + " is not there; returning CUDNN_STATUS_NOT_SUPPORTED";
-        warn_once(text.c_str(), "%s", text.c_str());
-        return failed(CUDNN_STATUS_NOT_SUPPORTED, text);
-    }
-
     int tensor(const Descriptor& operation, Name name) {
         const auto descriptor = operation.child(name);
         if (descriptor == nullptr) return -1;
@@ -276,6 +277,68 @@ bool sort_operations(Graph& graph) {
     return true;
 }
 
+// Whether the sizes of an operation's tensors go together, so that none is read beyond its end.
+class ShapesFit {
+  public:
+    explicit ShapesFit(const Graph& graph) : graph_(graph) {}
+
+    bool operator()(const Convolution& op) const {
+        const auto &x = size(op.x), &w = size(op.w), &y = size(op.y);
+        return x[0] == y[0] && y[1] == w[0] && floating({op.x, op.w, op.y});
+    }
+    bool operator()(const Pointwise& op) const {
+        if (op.y < 0) return false;
+        const auto& y = size(op.y);
+        if (op.mode == CUDNN_POINTWISE_GEN_INDEX)
+            return op.axis >= 0 && op.axis < static_cast<std::int64_t>(y.size());
+        if (op.x < 0 || (op.mode == CUDNN_POINTWISE_BINARY_SELECT && (op.b < 0 || op.t < 0))) return false;
+        return repeats(op.x, y) && repeats(op.b, y) && repeats(op.t, y);
+    }
+    bool operator()(const Matmul& op) const {
+        const auto &a = size(op.a), &b = size(op.b), &c = size(op.c);
+        const std::size_t rank = c.size();
+        if (rank < 2 || a.size() != rank || b.size() != rank || !floating({op.a, op.b, op.c})) return false;
+        for (std::size_t d = 0; d + 2 < rank; ++d)
+            if (!divides(a[d], c[d]) || !divides(b[d], c[d])) return false;
+        return a[rank - 1] == b[rank - 2] && a[rank - 2] == c[rank - 2] && b[rank - 1] == c[rank - 1];
+    }
+    bool operator()(const Reduction& op) const {
+        const auto &x = size(op.x), &y = size(op.y);
+        if (x.size() != y.size()) return false;
+        for (std::size_t d = 0; d < x.size(); ++d)
+            if (!divides(y[d], x[d])) return false;
+        return true;
+    }
+    bool operator()(const Reshape& op) const { return at(op.x).count() == at(op.y).count(); }
+    bool operator()(const Rng&) const { return true; }
+    bool operator()(const Attention& op) const {
+        const auto &q = size(op.q), &k = size(op.k), &v = size(op.v), &o = size(op.o);
+        if (q.size() != 4 || k.size() != 4 || v.size() != 4 || o.size() != 4) return false;
+        if (!floating({op.q, op.k, op.v, op.o})) return false;
+        return k[0] == q[0] && v[0] == q[0] && o[0] == q[0] && o[1] == q[1] && divides(k[1], q[1]) &&
+               divides(v[1], q[1]) && k[3] == q[3] && v[2] == k[2] && o[2] == q[2] && o[3] == v[3];
+    }
+
+  private:
+    const Tensor& at(int index) const { return graph_.tensors.at(static_cast<std::size_t>(index)); }
+    const std::vector<std::int64_t>& size(int index) const { return at(index).size; }
+    static bool divides(std::int64_t part, std::int64_t whole) { return part > 0 && whole % part == 0; }
+    bool floating(std::initializer_list<int> tensors) const {
+        return std::all_of(tensors.begin(), tensors.end(), [&](int t) { return is_floating(at(t).type); });
+    }
+    bool repeats(int index, const std::vector<std::int64_t>& whole) const {
+        if (index < 0) return true;
+        const auto& part = size(index);
+        if (part.size() > whole.size()) return false;
+        const std::size_t shift = whole.size() - part.size();
+        for (std::size_t d = 0; d < part.size(); ++d)
+            if (part[d] != 1 && part[d] != whole[d + shift]) return false;
+        return true;
+    }
+
+    const Graph& graph_;
+};
+
 std::string name_of(const Graph& graph) {
     int products = 0;
     bool exponentials = false;
@@ -310,6 +373,13 @@ cudnnStatus_t read_graph(const Descriptor& descriptor, Graph& graph) {
     for (const Tensor& tensor : graph.tensors)
         if (tensor.size.empty() || tensor.size.size() != tensor.stride.size())
             return failed(CUDNN_STATUS_BAD_PARAM, "a tensor without sizes and strides");
+    static constexpr const char* names[] = {
+        "convolution", "pointwise operation", "matrix product", "reduction",
+        "reshape",     "random number",       "attention"};
+    for (const Operation& operation : graph.operations)
+        if (!std::visit(ShapesFit(graph), operation))
+            return unsupported(std::string(names[operation.index()]) + " of such sizes or types",
+                               CUDNN_STATUS_NOT_SUPPORTED_SHAPE);
     if (!sort_operations(graph)) return failed(CUDNN_STATUS_BAD_PARAM, "the operations form a circle");
     graph.name = name_of(graph);
     return CUDNN_STATUS_SUCCESS;

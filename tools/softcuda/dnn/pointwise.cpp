@@ -275,7 +275,7 @@ void Run<T>::operator()(const Reduction& op) {
     for (std::int64_t i = 0; i < x.size(); ++i) {
         std::int64_t place = 0;
         for (std::size_t d = 0; d < from.size(); ++d)
-            if (to[d] != 1) place += at[d] * target[d];
+            place += at[d] / (from[d] / to[d]) * target[d];  // neighbours go together: heads that share a key
         const auto value = static_cast<double>(x[i]);
         double& sum = sums[static_cast<std::size_t>(place)];
         const bool first = !seen[static_cast<std::size_t>(place)];
