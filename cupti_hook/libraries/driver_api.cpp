@@ -27,6 +27,7 @@ DriverApi* load() {
     find(api->mem_host_get_device_pointer, "cuMemHostGetDevicePointer_v2");
     find(api->memcpy_dtod_async, "cuMemcpyDtoDAsync_v2");
     find(api->memcpy_2d_async, "cuMemcpy2DAsync_v2");
+    find(api->memcpy_htod_async, "cuMemcpyHtoDAsync_v2");
     find(api->library_load_data, "cuLibraryLoadData");
     find(api->library_get_kernel, "cuLibraryGetKernel");
     find(api->launch_kernel, "cuLaunchKernel");

@@ -20,6 +20,7 @@ struct DriverApi {
     decltype(&::cuMemHostGetDevicePointer_v2) mem_host_get_device_pointer = nullptr;
     decltype(&::cuMemcpyDtoDAsync_v2) memcpy_dtod_async = nullptr;
     decltype(&::cuMemcpy2DAsync_v2) memcpy_2d_async = nullptr;
+    decltype(&::cuMemcpyHtoDAsync_v2) memcpy_htod_async = nullptr;
     decltype(&::cuLibraryLoadData) library_load_data = nullptr;
     decltype(&::cuLibraryGetKernel) library_get_kernel = nullptr;
     decltype(&::cuLaunchKernel) launch_kernel = nullptr;

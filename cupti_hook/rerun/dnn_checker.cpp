@@ -54,13 +54,36 @@ const char* DnnChecker::prepare(const DnnPlace& place, const libraries::Call& ca
     if (choice_.coverage != config::Coverage::full)
         pending.coverage = {1, static_cast<std::int64_t>(choice_.sample_rows) * choice_.sample_columns,
                             place.seed};
-    return save_inputs(place, call, pending);
+    if (layout.ragged && place.capture != 0) return "sequences of different lengths in a captured call";
+    return save_inputs(place, call, layout.ragged, pending);
 }
 
-const char* DnnChecker::save_inputs(const DnnPlace& place, const libraries::Call& call,
+// The lengths and places of a ragged call's sequences. From pageable memory, which the driver has copied when
+// it returns.
+const char* DnnChecker::send_places(const DnnPlace& place, const libraries::Call& call,
+                                    const RaggedPlaces& places, CUdeviceptr target,
+                                    RnnProblem& problem) noexcept {
+    if (place.driver.memcpy_htod_async(target, places.host, places.bytes, call.stream) != CUDA_SUCCESS)
+        return "the lengths of the sequences could not be put on the device";
+    if (places.is_packed) problem.step_offsets = reinterpret_cast<const void*>(target);
+    problem.lengths = reinterpret_cast<const void*>(target + places.lengths_offset);
+    return nullptr;
+}
+
+const char* DnnChecker::save_inputs(const DnnPlace& place, const libraries::Call& call, bool ragged,
                                     DnnPending& pending) noexcept {
+    RaggedPlaces places;
+    if (ragged) {
+        places = ragged_places(*call.dnn);
+        if (places.host == nullptr) return "out of memory";
+        // Any address will do while the plan is made.
+        pending.problem.rnn.lengths = places.host;
+        if (places.is_packed) pending.problem.rnn.step_offsets = places.host;
+    }
     Operands operands = operands_of(pending.problem, *call.dnn);
-    const SavedInputs saved = overwritten(operands);
+    SavedInputs saved = overwritten(operands);
+    const std::size_t places_offset = saved.bytes;
+    saved.bytes += round_to_256(places.bytes);
     const std::size_t room = scratch_.available(place.context, call.stream, place.capture);
     if (saved.bytes > room)
         return "no device memory for a copy of what the call overwrites within limits.scratch";
@@ -79,6 +102,10 @@ const char* DnnChecker::save_inputs(const DnnPlace& place, const libraries::Call
     }
     if (base == 0) return no_room;
     pending.scratch = reinterpret_cast<void*>(base + saved.bytes);
+    if (ragged) {
+        if (const char* reason = send_places(place, call, places, base + places_offset, pending.problem.rnn))
+            return reason;
+    }
     for (int i = 0; i < saved.count; ++i) {
         const auto& [operand, offset] = saved.list[i];
         const auto begin = operand.extent.begin;

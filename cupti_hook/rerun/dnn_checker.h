@@ -15,7 +15,7 @@ struct DnnPending {
     DnnProblem problem;
     const DnnContract* contract = nullptr;
     DnnCoverage coverage;
-    void* scratch = nullptr;  // of the plan
+    void* scratch = nullptr;          // of the plan
     std::size_t scratch_ceiling = 0;  // that it was planned under: the plan depends on it
     const char* reference = "";
     bool sampled = false;
@@ -43,7 +43,11 @@ class DnnChecker {
                         CheckTarget target) noexcept;
 
   private:
-    const char* save_inputs(const DnnPlace& place, const libraries::Call& call, DnnPending& pending) noexcept;
+    const char* save_inputs(const DnnPlace& place, const libraries::Call& call, bool ragged,
+                            DnnPending& pending) noexcept;
+    static const char* send_places(const DnnPlace& place, const libraries::Call& call,
+                                   const RaggedPlaces& places, CUdeviceptr target,
+                                   RnnProblem& problem) noexcept;
 
     const config::ImprovePrecision& choice_;
     Scratch& scratch_;

@@ -1,7 +1,9 @@
 #include "cupti_hook/rerun/rnn_layout.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
+#include <vector>
 
 #include "cupti_hook/libraries/cudnn_api.h"
 
@@ -40,7 +42,10 @@ void set_strides(const libraries::DnnRnn& r, RnnProblem& p) noexcept {
     const std::int64_t output =
         static_cast<std::int64_t>(p.projection > 0 ? p.projection : p.hidden) * p.directions;
     const auto set = [&](std::int64_t width, std::int64_t& step, std::int64_t& batch) {
-        if (r.layout == CUDNN_RNN_DATA_LAYOUT_BATCH_MAJOR_UNPACKED) {
+        if (r.layout == CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_PACKED && r.ragged) {
+            step = 0;  // by step_offsets
+            batch = width;
+        } else if (r.layout == CUDNN_RNN_DATA_LAYOUT_BATCH_MAJOR_UNPACKED) {
             step = width;
             batch = width * p.steps;
         } else {
@@ -260,6 +265,27 @@ const char* RnnLayouts::remember(const DnnCall& call, RnnLayout& layout) {
     return nullptr;
 }
 
+RaggedPlaces ragged_places(const DnnCall& call) noexcept try {
+    thread_local std::vector<std::int64_t> memory;  // keeps its size from call to call
+    const libraries::DnnRnn& r = call.rnn;
+    const auto steps = static_cast<std::size_t>(r.max_length), batch = static_cast<std::size_t>(r.batch);
+    RaggedPlaces places;
+    places.is_packed = r.layout == CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_PACKED;
+    places.lengths_offset = steps * sizeof(std::int64_t);
+    places.bytes = places.lengths_offset + batch * sizeof(std::int32_t);
+    if (memory.size() < steps + batch) memory.resize(steps + batch);
+    std::int64_t row = 0;
+    for (std::size_t step = 0; step < steps; ++step) {
+        memory[step] = row;
+        for (std::size_t i = 0; i < batch; ++i) row += r.host_lengths[i] > static_cast<int>(step) ? 1 : 0;
+    }
+    std::memcpy(memory.data() + steps, r.host_lengths, batch * sizeof(std::int32_t));
+    places.host = memory.data();
+    return places;
+} catch (const std::bad_alloc&) {
+    return {};
+}
+
 const char* RnnLayouts::find(const libraries::Call& call, RnnLayout& layout) noexcept try {
     const DnnOperation operation = call.dnn->operation;
     if (operation < DnnOperation::rnn_forward || operation > DnnOperation::rnn_backward_weights)
@@ -269,7 +295,8 @@ const char* RnnLayouts::find(const libraries::Call& call, RnnLayout& layout) noe
     const Weights& weights = weights_of(call);
     std::copy_n(weights.of, kMostRnnLayers, layout.of);
     if (weights.reason != nullptr) return weights.reason;
-    return call.dnn->rnn.ragged ? "sequences of different lengths" : nullptr;
+    layout.ragged = call.dnn->rnn.ragged;
+    return nullptr;
 } catch (const std::bad_alloc&) {
     return "out of memory";
 }

@@ -14,6 +14,8 @@ namespace fumi::rerun {
 
 struct RnnLayout {
     RnnWeights of[kMostRnnLayers];
+    // Sequences of different lengths: the next two must be put on the device (ragged_places).
+    bool ragged = false;
     const void* lengths = nullptr;       // int32 on the device
     const void* step_offsets = nullptr;  // int64 on the device, of packed sequences
     // From the calls before this one on the same reserve space: a backward call is not given them.
@@ -26,6 +28,15 @@ struct RnnLayout {
 };
 
 const char* make_rnn(const libraries::DnnCall& call, const RnnLayout* layout, RnnProblem& problem) noexcept;
+
+// The lengths of a ragged call's sequences, and where the steps of packed ones begin, as the problem wants
+// them on the device: `bytes` of them, step offsets first.
+struct RaggedPlaces {
+    const void* host = nullptr;  // memory of the calling thread; nullptr where there is none
+    std::size_t bytes = 0, lengths_offset = 0;
+    bool is_packed = false;
+};
+RaggedPlaces ragged_places(const libraries::DnnCall& call) noexcept;
 
 // What earlier calls left to know. Any thread.
 class RnnLayouts {

@@ -65,7 +65,8 @@ def attention():
 def ctc():
     logits = tensor(12, 3, 7)
     targets, lengths = torch.randint(1, 7, (9,), dtype=torch.int32), torch.tensor([4, 3, 2], dtype=torch.int32)
-    F.ctc_loss(logits.log_softmax(2), targets, torch.tensor([12, 12, 12], dtype=torch.int32), lengths).backward()
+    F.ctc_loss(logits.log_softmax(2), targets, torch.tensor([12, 12, 12], dtype=torch.int32), lengths,
+               reduction="sum").backward()
 
 
 def sampling():
