@@ -341,7 +341,8 @@ SOFTCUDA_DNN_EXPORT cudnnStatus_t cudnnGetRNNWeightParams(cudnnHandle_t handle,
     return entry(handle, [&] {
         Net net;
         if (const auto status = read(descriptor, net)) return status;
-        if (pseudo_layer < 0 || pseudo_layer >= net.pseudo_layers() || id < 0) return CUDNN_STATUS_BAD_PARAM;
+        if (space == nullptr || pseudo_layer < 0 || pseudo_layer >= net.pseudo_layers() || id < 0)
+            return CUDNN_STATUS_BAD_PARAM;
         if (size < static_cast<std::size_t>(weight_space(net).elements * net.element_size()))
             return CUDNN_STATUS_BAD_PARAM;
         return weight_params(net, pseudo_layer, id, space, m_desc, m, b_desc, b);
