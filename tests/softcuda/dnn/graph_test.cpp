@@ -280,6 +280,32 @@ TEST(DnnGraph, HasEnginesThatAHeuristicNames) {
     EXPECT_EQ(none.finalize(), CUDNN_STATUS_NOT_SUPPORTED);
 }
 
+TEST(DnnGraph, TakesADevicesPropertiesInPlaceOfAHandle) {
+    const Handle handle;
+    Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR), heuristic(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR),
+        plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    for (const bool by_handle : {true, false}) {
+        Descriptor device(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
+        if (by_handle)
+            EXPECT_DNN(device.set<cudnnHandle_t>(CUDNN_ATTR_DEVICEPROP_HANDLE, CUDNN_TYPE_HANDLE, {handle}));
+        else
+            EXPECT_DNN(device.set<std::int32_t>(CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, {0}));
+        EXPECT_DNN(device.finalize());
+        if (by_handle) {
+            describe_convolution(graph, CUDNN_CROSS_CORRELATION, 1, 0);
+            EXPECT_DNN(graph.finalize());
+            EXPECT_DNN(heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph));
+            EXPECT_DNN(heuristic.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device));
+            EXPECT_DNN(heuristic.set<cudnnBackendHeurMode_t>(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE,
+                                                             {CUDNN_HEUR_MODE_B}));
+            EXPECT_DNN(heuristic.finalize());
+        } else {
+            EXPECT_DNN(plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device));
+            plan_engine(plan, graph, 0);
+        }
+    }
+}
+
 TEST(DnnExecute, ConvolvesAsTheDescriptorSays) {
     const Handle handle;
     const Stream stream;
