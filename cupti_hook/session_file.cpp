@@ -21,6 +21,7 @@
 #include "cupti_hook/libraries/driver_api.h"
 #include "cupti_hook/libraries/loaded_library.h"
 #include "cupti_hook/message.h"
+#include "cupti_hook/rerun/contracts.h"
 
 namespace fumi {
 
@@ -112,6 +113,7 @@ void write_versions(session::Writer& writer) {
 }
 
 void write_device(session::Writer& writer) {
+    if (!rerun::calibration_text().empty()) writer.set("calibration", rerun::calibration_text());
     const auto* driver = libraries::driver_api();
     if (driver == nullptr) return;
     int number = 0;

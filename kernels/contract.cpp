@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/calibration.h"
+
 namespace fumi {
 namespace {
 
@@ -69,7 +71,25 @@ void set_accumulator(Contract& contract, int bits) {
     contract.bound.u_acc = std::ldexp(1.0, -bits);
 }
 
-void set_core(Contract& contract, const CallFacts& facts, const TensorCore& core) {
+// What a calibration measured for the inputs as the unit gets them; nullptr where it did not.
+const CoreConstants* measured_core(const CallFacts& facts, DataType inputs) {
+    if (facts.calibration == nullptr) return nullptr;
+    const Calibration& c = *facts.calibration;
+    const CoreConstants* core = inputs == DataType::f32    ? &c.tf32
+                                : inputs == DataType::f16  ? &c.fp16
+                                : inputs == DataType::bf16 ? &c.bf16
+                                                           : nullptr;
+    return core != nullptr && core->accumulator_bits > 0 ? core : nullptr;
+}
+
+// inputs: fp32 stands for TF32.
+void set_core(Contract& contract, const CallFacts& facts, const TensorCore& core, DataType inputs) {
+    if (const CoreConstants* measured = measured_core(facts, inputs)) {
+        set_accumulator(contract, measured->accumulator_bits);
+        contract.bound.beta_t = truncation_rate(*measured);
+        contract.calibrated = true;
+        return;
+    }
     if (facts.ieee) return;
     set_accumulator(contract, core.accumulator_bits);
     contract.bound.beta_t = beta_of(core);
@@ -114,22 +134,22 @@ void half_accumulator_contract(Contract& contract) {
 void single_contract(Contract& contract, const CallFacts& facts) {
     if (facts.compute_type == k32FFast16F) {
         set_conversion(contract, 11, 2);
-        set_core(contract, facts, half_core(facts.capability));
+        set_core(contract, facts, half_core(facts.capability), DataType::f16);
         contract.componentwise =
             false;  // small inputs underflow in fp16, which no bound relative to G covers
         contract.name = on_device("fp32 inputs rounded to fp16", facts);
     } else if (facts.compute_type == k32FFast16BF) {
         set_conversion(contract, 8, 2);
-        set_core(contract, facts, half_core(facts.capability));
+        set_core(contract, facts, half_core(facts.capability), DataType::bf16);
         contract.name = on_device("fp32 inputs rounded to bf16", facts);
     } else if (facts.compute_type == k32FEmulated16BFx9) {
-        set_core(contract, facts, half_core(facts.capability));
+        set_core(contract, facts, half_core(facts.capability), DataType::bf16);
         contract.bound.input_error = 2 * 0x1p-24;
         contract.name = on_device("fp32 emulated by nine bf16 products", facts);
     } else if (facts.compute_type == k32FFastTf32 ||
                (facts.tf32_allowed && facts.compute_type != k32FPedantic)) {
         set_conversion(contract, 11, 4);
-        set_core(contract, facts, tf32_core(facts.capability));
+        set_core(contract, facts, tf32_core(facts.capability), DataType::f32);
         contract.name = on_device("TF32 tensor core", facts);
     } else {
         contract.name = "fp32 FMA";
@@ -141,10 +161,10 @@ void low_precision_contract(Contract& contract, const CallFacts& facts) {
     if (facts.compute_type == k32FPedantic) {
         contract.name = type + " inputs, fp32 FMA";
     } else if (is_fp8(facts.a)) {
-        set_core(contract, facts, fp8_core(facts.capability));
+        set_core(contract, facts, fp8_core(facts.capability), facts.a);
         contract.name = on_device("fp8 tensor core", facts);
     } else {
-        set_core(contract, facts, half_core(facts.capability));
+        set_core(contract, facts, half_core(facts.capability), facts.a);
         contract.name = on_device((type + " tensor core, fp32 accumulation").c_str(), facts);
     }
 }
@@ -256,6 +276,7 @@ Contract contract_for(const CallFacts& facts) {
         const int output_bits = precision_bits(facts.output);
         if (output_bits > 0) contract.p = std::min(contract.p, output_bits);
     }
+    if (contract.calibrated) contract.name += ", calibrated";
     contract.bound.u = std::ldexp(1.0, -contract.p);
     // GELU epilogues use the hardware's tanh, whose relative error is 2^-11 (PTX ISA, tanh.approx.f32).
     contract.bound.activation_error = facts.ieee || is_double(facts.a) ? 8 * contract.bound.u_acc : 0x1p-11;

@@ -9,6 +9,8 @@
 
 namespace fumi {
 
+struct Calibration;
+
 // What is known of a call. compute_type has the numeric values of cublasComputeType_t.
 struct CallFacts {
     int compute_type = 68;      // CUBLAS_COMPUTE_32F
@@ -18,7 +20,8 @@ struct CallFacts {
     int split_k = 0;  // partial sums that the algorithm stores, where known; 0 unknown, 1 none
     DataType a = DataType::f32, b = DataType::f32, output = DataType::f32;
     int capability = 90;  // 10 * major + minor of the device; 0 unknown: the loosest constants
-    bool ieee = false;    // no tensor cores: sums round to nearest (the software device's default)
+    const Calibration* calibration = nullptr;  // measured constants, in place of the table's
+    bool ieee = false;  // no tensor cores: sums round to nearest (the software device's default)
 };
 
 // The numbers of B that the device needs. Everything is dimensionless and counts in units of the roundoff
@@ -46,6 +49,7 @@ struct Contract {
         true;  // false: only norms are promised (emulated fp64), so a breach of B is a warning
     double reduction_error = 0;  // legal only with reduced-precision split-K: u_out (2 S - 1), relative to G
     std::string name;            // "fp32 FMA", "TF32 tensor core (sm_90)", ...
+    bool calibrated = false;     // its constants were measured on the device
     bool supported = true;       // false: no contract is known for these facts, and `name` says why
 };
 

@@ -2,7 +2,13 @@
 
 #include <cublas_api.h>
 
+#include <cstdlib>
+#include <fstream>
 #include <new>
+#include <sstream>
+
+#include "cupti_hook/message.h"
+#include "kernels/calibration.h"
 
 namespace fumi::rerun {
 
@@ -24,7 +30,47 @@ CallFacts facts_of(const libraries::Call& call, int capability, bool ieee) noexc
     return facts;
 }
 
-const Contract* Contracts::find(const CallFacts& f) noexcept try {
+namespace {
+
+struct Measured {
+    Calibration calibration;
+    std::string text;
+};
+
+Measured read_calibration() try {
+    const char* path = std::getenv("FUMI_CALIBRATION");
+    if (path == nullptr || *path == '\0') return {};
+    std::ifstream file(path);
+    std::stringstream text;
+    text << file.rdbuf();
+    Measured measured;
+    std::string error = "it cannot be read";
+    if (file && parse(text.str(), &measured.calibration, &error)) {
+        measured.text = text.str();
+        return measured;
+    }
+    say("calibration %s: %s; the constants of docs/numerics.md are used", path, error.c_str());
+    return {};
+} catch (const std::bad_alloc&) {
+    return {};
+}
+
+const Measured& measured() noexcept {
+    static const Measured once = read_calibration();
+    return once;
+}
+
+}  // namespace
+
+const std::string& calibration_text() noexcept {
+    return measured().text;
+}
+
+const Contract* Contracts::find(const CallFacts& given) noexcept try {
+    CallFacts f = given;
+    // One of another kind of device says nothing about this one.
+    if (!measured().text.empty() && measured().calibration.capability == f.capability)
+        f.calibration = &measured().calibration;
     const Key key{
         f.compute_type, f.tf32_allowed, f.reduced_precision_reduction, f.split_k, f.a, f.b, f.output,
         f.capability,   f.ieee};

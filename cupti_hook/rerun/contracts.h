@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <tuple>
 
 #include "cupti_hook/libraries/call.h"
@@ -13,6 +14,9 @@ namespace fumi::rerun {
 
 // What the library may do with the call, on a device of that capability (90 is sm_90).
 CallFacts facts_of(const libraries::Call& call, int capability, bool ieee) noexcept;
+
+// What FUMI_CALIBRATION names, read once: its text, "" where there is none that can be used.
+const std::string& calibration_text() noexcept;
 
 class Contracts {
   public:

@@ -4,10 +4,13 @@
 #include <cmath>
 #include <string>
 
+#include "kernels/calibration.h"
 #include "tests/kernels/models.h"
 
 namespace fumi::test {
 namespace {
+
+using Products = std::vector<double>;
 
 struct Used {
     const char* name;
@@ -184,6 +187,50 @@ TEST(Precision, OneSentenceNamesWhatWasPromisedAndFound) {
     a.verdict = Judgement::fail;
     add_precision(a, found);
     EXPECT_EQ(a.verdict, Judgement::fail) << "the bound is broken still";
+}
+
+// Every kind of unit of docs/numerics.md, and chains.
+TEST(Calibration, RecoversTheConstantsOfEachUnit) {
+    const auto measure = [](const Arithmetic& how, int largest) {
+        return measure_core([&](const Products& a, const Products& b) { return dot(a, b, how); }, largest);
+    };
+    const int units[][2] = {{4, 24}, {8, 24}, {8, 25}, {16, 25}, {32, 25}, {4, 23}};
+    for (const auto& [kb, fraction] : units) {
+        const CoreConstants core = measure({Model::tensor_core, kb, fraction}, 30);
+        EXPECT_EQ(core.fused_products, kb) << fraction;
+        EXPECT_EQ(core.fraction_bits, fraction) << kb;
+        EXPECT_EQ(core.accumulator_bits, 24) << kb << ", " << fraction;
+        EXPECT_TRUE(core.truncates);
+    }
+    for (const Model chain : {Model::fused, Model::sequential}) {
+        const CoreConstants core = measure({chain}, 30);
+        EXPECT_EQ(core.fused_products, 1);
+        EXPECT_EQ(core.accumulator_bits, 24);
+        EXPECT_FALSE(core.truncates);
+        EXPECT_EQ(truncation_rate(core), 0);
+    }
+    EXPECT_EQ(measure({Model::fused, 0, 0, 0, false, 11}, 14).accumulator_bits, 11);
+}
+
+TEST(Calibration, IsReadAsItWasWritten) {
+    Calibration written, read;
+    written.device = "Some GPU";
+    written.capability = 90;
+    written.tf32 = {25, 8, 24, true};
+    written.fp32 = {23, 1, 24, false};
+    written.tf32_inputs = "rounded";
+    std::string error;
+    ASSERT_TRUE(parse(print(written), &read, &error)) << error;
+    EXPECT_EQ(print(read), print(written));
+    EXPECT_FALSE(parse("modes: [trace]\n", &read, &error));
+    CallFacts facts;
+    facts.tf32_allowed = true;
+    facts.capability = 80;
+    written.tf32 = {25, 16, 24, true};
+    facts.calibration = &written;
+    EXPECT_NEAR(contract_for(facts).bound.beta_t, 0.1125, 1e-9) << "measured, not the table's 0.27";
+    facts.tf32_allowed = false;
+    EXPECT_EQ(contract_for(facts).bound.beta_t, 0);
 }
 
 }  // namespace

@@ -50,6 +50,7 @@ succeeded; 2 for a mistake on the command line, before the program is started.)"
 struct Options {
     RunOptions run;
     std::string file, by = "api", format = "table", output = "report.html", config_file;
+    std::string calibration = "calibration.yaml", cublas;
     bool json = false, print = false, version = false;
 };
 
@@ -67,6 +68,8 @@ void add_run(CLI::App* app, Options* o) {
         ->check(CLI::IsMember({"auto", "cuda", "soft"}))
         ->capture_default_str();
     run->add_option("--apis", o->run.apis, "only these torch APIs: a list, one name or glob a line")
+        ->type_name("FILE");
+    run->add_option("--calibration", o->run.calibration, "constants of this device, by fumi calibrate")
         ->type_name("FILE");
     run->add_option("--coverage", o->run.coverage, "how much of each result is checked")
         ->check(CLI::IsMember({"full", "sampled"}));
@@ -100,6 +103,22 @@ void add_readers(CLI::App* app, Options* o) {
 }
 
 void add_helpers(CLI::App* app, Options* o) {
+    CLI::App* calibrate = app->add_subcommand(
+        "calibrate", "measure how this device adds up products, by small designed GEMMs through cuBLAS");
+    calibrate->add_option("-o,--output", o->calibration, "the calibration")
+        ->capture_default_str()
+        ->type_name("FILE");
+    calibrate->add_option("--device", o->run.device, "auto, cuda or soft, as for fumi run")
+        ->check(CLI::IsMember({"auto", "cuda", "soft"}))
+        ->capture_default_str();
+    calibrate->add_option("--cublas", o->cublas, "path of libcublas, where the loader does not find it");
+    calibrate->footer(
+        "\nA run that is given the file uses its constants in place of the table of docs/numerics.md and "
+        "keeps them "
+        "with the\nsession.\n\nExample:\n  fumi calibrate -o h100.yaml && fumi run --calibration h100.yaml "
+        "-- python "
+        "train.py");
+
     CLI::App* doctor = app->add_subcommand(
         "doctor", "what is hooked here, what is not, and why: fumi doctor [--json] [-- CMD...]");
     doctor->add_flag("--json", o->json, "for programs");
@@ -141,6 +160,7 @@ int dispatch(const CLI::App& app, const Options& o, bool has_command) {
     }
     if (name == "stats") return stats(o.file, o.by, o.format);
     if (name == "report") return report(o.file, o.output);
+    if (name == "calibrate") return calibrate(o.run.device, o.calibration, o.cublas);
     if (name == "doctor") return doctor(o.json, o.run.command);
     return check_config(o.config_file, o.print);
 }

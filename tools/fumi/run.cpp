@@ -150,6 +150,7 @@ bool inject(const RunOptions& options, const Plan& plan, Environment* environmen
     if (!options.mode.empty()) env["FUMI_MODE"] = options.mode;
     if (!options.apis.empty()) env["FUMI_APIS"] = absolute(options.apis);
     if (!options.coverage.empty()) env["FUMI_COVERAGE"] = options.coverage;
+    if (!options.calibration.empty()) env["FUMI_CALIBRATION"] = absolute(options.calibration);
     return true;
 }
 
@@ -223,6 +224,18 @@ int run(const RunOptions& options) {
         say("no session was written: the program did not initialise CUDA, or could not write " + plan.output);
     const int verdict = judge(plan, outcome);
     return ended.status == 0 ? verdict : ended.status;
+}
+
+int calibrate(const std::string& device, const std::string& output, const std::string& cublas) {
+    RunOptions options;
+    options.mode = "off";
+    options.device = device;
+    options.quiet = true;
+    options.command = {(fs::path(executable_path()).parent_path() / "fumi_calibrate").string(), "-o", output};
+    if (!cublas.empty()) options.command.insert(options.command.end(), {"--cublas", cublas});
+    const int status = run(options);
+    if (status == 0) say("wrote " + output);
+    return status;
 }
 
 }  // namespace fumi::tool

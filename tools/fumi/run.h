@@ -13,6 +13,7 @@ struct RunOptions {
     std::string apis;             // --apis
     std::string coverage;         // full | sampled; "" leaves it to the config
     std::string fail_on;          // none | warn | fail; "" leaves it to the config
+    std::string calibration;      // --calibration
     bool quiet = false;           // no summary
     std::vector<std::string> command;
 };
@@ -20,5 +21,8 @@ struct RunOptions {
 // The exit status of the command: the program's own; 3 where --fail-on holds and the program's was 0; 2 for a
 // mistake in the options or an incomplete installation, before the program is started.
 int run(const RunOptions& options);
+
+// fumi calibrate: runs fumi_calibrate, which lies beside this command, on the device.
+int calibrate(const std::string& device, const std::string& output, const std::string& cublas);
 
 }  // namespace fumi::tool
