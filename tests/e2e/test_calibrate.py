@@ -35,5 +35,5 @@ def test_constants_are_recovered_and_used(tmp_path, numerics):
     program.write_text(PROGRAM)
     run(tmp_path / "s.fumi", program, options=["--calibration", file], SOFTCUDA_NUMERICS=numerics)
     session = Session(tmp_path / "s.fumi")
-    assert session.rows("select value from session where key = 'calibration'") == [(text,)]
+    assert session.rows("select value from session where key = 'calibration'")[0][0] == text
     assert "calibrated" in session.rows("select reason from checks")[0][0]
