@@ -25,6 +25,8 @@ const char* name(Mode mode) noexcept {
             return "improve_precision";
         case Mode::repeat:
             return "repeat";
+        case Mode::checksum:
+            return "checksum";
     }
     return "";
 }

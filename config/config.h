@@ -7,15 +7,23 @@
 
 namespace fumi::config {
 
-enum class Mode { trace, improve_precision, repeat };
+enum class Mode { trace, improve_precision, repeat, checksum };
 enum class Coverage { full, sampled };
 enum class Severity { none, warn, fail };
 
+// The defaults of a Config are those of the profile always_on.
 struct ImprovePrecision {
-    Coverage coverage = Coverage::full;
+    Coverage coverage = Coverage::sampled;
     std::int64_t sample_rows = 64;  // sampled: a cross of rows x columns exact elements
     std::int64_t sample_columns = 64;
-    std::int64_t every = 1;  // check every n-th matching call
+    std::int64_t every = 8;  // check every n-th matching call
+};
+
+// Random +-1 vectors over blocks of columns.
+struct Checksum {
+    std::int64_t columns = 128;  // of a block
+    std::int64_t vectors = 1;    // 1 to 4
+    std::int64_t every = 1;
 };
 
 struct Repeat {
@@ -30,9 +38,11 @@ struct Limits {
 };
 
 struct Config {
-    std::vector<Mode> modes = {Mode::trace,
-                               Mode::improve_precision};  // `modes`, or FuMi's perturbation_mode; empty: off
+    std::string profile;  // quick | always_on | thorough | paranoid; "" where modes were named without one
+    std::vector<Mode> modes = {Mode::trace, Mode::improve_precision,
+                               Mode::checksum};  // `modes`, or FuMi's perturbation_mode; empty: off
     ImprovePrecision improve_precision;
+    Checksum checksum;
     Repeat repeat;
     Limits limits;
     std::vector<std::string> apis;       // globs over torch API names, empty = all
@@ -61,17 +71,29 @@ struct Fault {
 
 // Reads `path` (YAML; FuMi's config.env, KEY=VALUE a line; *.txt is an API list). On any fault *faults is not
 // empty and the returned Config holds the defaults for the faulty keys. Neither throws.
-Config load(const std::string& path, std::vector<Fault>* faults);
-Config parse(const std::string& text, const std::string& file, std::vector<Fault>* faults);
+// What stands beside the file: a profile that takes the place of the file's, and whether modes are named.
+struct Beside {
+    std::string profile;
+    bool modes = false;
+};
+Config load(const std::string& path, std::vector<Fault>* faults, const Beside& beside = {});
+Config parse(const std::string& text, const std::string& file, std::vector<Fault>* faults,
+             const Beside& beside = {});
+
+// The config before any key is read: the profile named beside the file, else in it. Where neither names one:
+// always_on, or, where modes are named, each mode in full on every call.
+Config start(const Beside& beside, const std::string& profile_of_file, bool file_names_modes);
+// Whether there is such a profile; else a fault under `file`.
+bool check_profile(std::string_view name, const std::string& file, std::vector<Fault>* faults);
 
 // The comma-separated modes of --mode and FUMI_MODE; "off" is the empty list. A name that is no mode, or a
 // mode of a later version, is a fault under `file`, and *modes is left alone.
 void parse_modes(std::string_view text, const std::string& file, std::vector<Mode>* modes,
                  std::vector<Fault>* faults);
 
-// The config of this process: defaults, then FUMI_CONFIG (a file), FUMI_MODE (comma-separated, as --mode),
-// FUMI_COVERAGE, FUMI_OUTPUT, FUMI_APIS (an API list file). Never throws. Under `fumi run`, which has read
-// the same files and reported their faults (FUMI_LAUNCHED=1), *faults stays empty.
+// The config of this process: defaults, then FUMI_CONFIG (a file), FUMI_PROFILE, FUMI_MODE (comma-separated,
+// as --mode), FUMI_COVERAGE, FUMI_OUTPUT, FUMI_APIS (an API list file). Never throws. Under `fumi run`, which
+// has read the same files and reported their faults (FUMI_LAUNCHED=1), *faults stays empty.
 Config from_environment(std::vector<Fault>* faults);
 
 // Where the session of process `pid` goes: output or fumi-%p.fumi, %p replaced, in output_dir unless

@@ -95,10 +95,28 @@ class Document {
 
 }  // namespace
 
-Config parse_yaml(const std::string& text, const std::string& file, std::vector<Fault>* faults) {
-    Config config;
+namespace {
+
+std::string scalar(const YAML::Node& node) {
+    return node.IsDefined() && node.IsScalar() ? node.Scalar() : std::string();
+}
+
+// A profile comes before all other keys, wherever it stands.
+Config start_of(const YAML::Node& node, const Beside& beside) {
+    if (!node.IsMap()) return start(beside, "", false);
+    return start(beside, scalar(node["profile"]),
+                 node["modes"].IsDefined() || node["perturbation_mode"].IsDefined());
+}
+
+}  // namespace
+
+Config parse_yaml(const std::string& text, const std::string& file, std::vector<Fault>* faults,
+                  const Beside& beside) {
+    Config config = start(beside, "", false);
     try {
-        Document(file, &config, faults).section(YAML::Load(text), "");
+        const YAML::Node node = YAML::Load(text);
+        config = start_of(node, beside);
+        Document(file, &config, faults).section(node, "");
     } catch (const YAML::Exception& exception) {
         faults->push_back(
             {file, exception.mark.line + 1, exception.mark.column + 1, "not YAML: " + exception.msg});

@@ -52,8 +52,11 @@ void read_line(const std::string& line, Fault where, Config* config, std::vector
 
 }  // namespace
 
-Config parse_env_file(const std::string& text, const std::string& file, std::vector<Fault>* faults) {
-    Config config;
+Config parse_env_file(const std::string& text, const std::string& file, std::vector<Fault>* faults,
+                      const Beside& beside) {
+    std::string lower = text;
+    for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    Config config = start(beside, "", lower.find("perturbation_mode") != std::string::npos);
     std::istringstream lines(text);
     int number = 0;
     for (std::string line; std::getline(lines, line);)

@@ -6,19 +6,21 @@
 
 namespace fumi::config {
 
-Config parse(const std::string& text, const std::string& file, std::vector<Fault>* faults) {
+Config parse(const std::string& text, const std::string& file, std::vector<Fault>* faults,
+             const Beside& beside) {
     if (file.ends_with(".txt")) {
-        Config config;
+        Config config = start(beside, "", false);
         config.apis = parse_api_list(text, file, faults);
         return config;
     }
-    return file.ends_with(".env") ? parse_env_file(text, file, faults) : parse_yaml(text, file, faults);
+    return file.ends_with(".env") ? parse_env_file(text, file, faults, beside)
+                                  : parse_yaml(text, file, faults, beside);
 }
 
-Config load(const std::string& path, std::vector<Fault>* faults) {
+Config load(const std::string& path, std::vector<Fault>* faults, const Beside& beside) {
     std::string text;
-    if (!read_file(path, &text, faults)) return {};
-    return parse(text, path, faults);
+    if (!read_file(path, &text, faults)) return start(beside, "", false);
+    return parse(text, path, faults, beside);
 }
 
 namespace {
@@ -29,10 +31,13 @@ std::string variable(const char* name) {
 }
 
 Config read_environment(std::vector<Fault>* faults) {
-    Config config;
-    if (const std::string file = variable("FUMI_CONFIG"); !file.empty()) config = load(file, faults);
-    if (const std::string modes = variable("FUMI_MODE"); !modes.empty())
-        parse_modes(modes, "FUMI_MODE", &config.modes, faults);
+    const std::string modes = variable("FUMI_MODE");
+    Beside beside{variable("FUMI_PROFILE"), !modes.empty()};
+    if (!beside.profile.empty() && !check_profile(beside.profile, "FUMI_PROFILE", faults))
+        beside.profile.clear();
+    Config config = start(beside, "", false);
+    if (const std::string file = variable("FUMI_CONFIG"); !file.empty()) config = load(file, faults, beside);
+    if (!modes.empty()) parse_modes(modes, "FUMI_MODE", &config.modes, faults);
     if (const std::string coverage = variable("FUMI_COVERAGE"); !coverage.empty())
         for (const Key& key : keys())
             if (std::string(key.name) == "improve_precision.coverage")

@@ -50,7 +50,7 @@ void count(std::int64_t* target, const Value& value, const char* key, std::int64
 
 // What this version does not do is told apart from what no version knows.
 bool later_mode(const std::string& mode) {
-    for (const char* later : {"add_noise", "checksum", "custom_function"})
+    for (const char* later : {"add_noise", "custom_function"})
         if (mode == later) return true;
     return false;
 }
@@ -61,17 +61,19 @@ void set_modes(Config* config, const Values& values, Faults* faults) {
     for (const Value& value : values) {
         if (value.text == "off" && values.size() == 1) break;
         if (later_mode(value.text)) {
-            add_fault(value.where,
-                      "mode '" + value.text +
-                          "' is not there yet: this version has trace, improve_precision and off",
-                      faults);
+            add_fault(
+                value.where,
+                "mode '" + value.text +
+                    "' is not there yet: this version has trace, improve_precision, repeat, checksum and off",
+                faults);
             continue;
         }
         if (value.text == "off") {
             add_fault(value.where, "mode 'off' stands alone: with it nothing is intercepted", faults);
             continue;
         }
-        const int mode = choice(value, "mode", {"trace", "improve_precision", "repeat", "off"}, faults);
+        const int mode =
+            choice(value, "mode", {"trace", "improve_precision", "repeat", "checksum", "off"}, faults);
         if (mode >= 0 && std::find(modes.begin(), modes.end(), static_cast<Mode>(mode)) == modes.end())
             modes.push_back(static_cast<Mode>(mode));
     }
@@ -153,6 +155,21 @@ const std::vector<Key>& keys() {
          [](Config* c, const Values& v, Faults* f) {
              count(&c->improve_precision.every, v[0], "every", 1, f);
          }},
+        {"profile", false,
+         // Its values were set before the first key.
+         [](Config*, const Values& v, Faults* f) {
+             choice(v[0], "profile", {"quick", "always_on", "thorough", "paranoid"}, f);
+         }},
+        {"checksum.columns", false,
+         [](Config* c, const Values& v, Faults* f) { count(&c->checksum.columns, v[0], "columns", 1, f); }},
+        {"checksum.vectors", false,
+         [](Config* c, const Values& v, Faults* f) {
+             auto parsed = parse_integer(v[0].text);
+             if (parsed && (*parsed < 1 || *parsed > 4)) parsed.reset();
+             assign(&c->checksum.vectors, parsed, v[0], "vectors", "a whole number, 1 to 4", f);
+         }},
+        {"checksum.every", false,
+         [](Config* c, const Values& v, Faults* f) { count(&c->checksum.every, v[0], "every", 1, f); }},
         {"repeat.every", false,
          [](Config* c, const Values& v, Faults* f) { count(&c->repeat.every, v[0], "every", 1, f); }},
         {"limits.scratch", false,
@@ -232,7 +249,9 @@ void parse_modes(std::string_view text, const std::string& file, std::vector<Mod
     const Value value{std::string(text), {file, 0, 0, ""}};
     const std::vector<Value> values = split_list(value);
     if (values.empty())
-        add_fault(value.where, "no mode is named; the modes are trace, improve_precision and off", faults);
+        add_fault(value.where,
+                  "no mode is named; the modes are trace, improve_precision, repeat, checksum and off",
+                  faults);
     else
         set_modes(&config, values, faults);
     *modes = std::move(config.modes);

@@ -23,8 +23,10 @@ const std::vector<Key>& keys();
 // Names under a section ("" or "limits"), sections included: what may stand there.
 std::vector<std::string> names_under(const std::string& section);
 
-Config parse_yaml(const std::string& text, const std::string& file, std::vector<Fault>* faults);
-Config parse_env_file(const std::string& text, const std::string& file, std::vector<Fault>* faults);
+Config parse_yaml(const std::string& text, const std::string& file, std::vector<Fault>* faults,
+                  const Beside& beside);
+Config parse_env_file(const std::string& text, const std::string& file, std::vector<Fault>* faults,
+                      const Beside& beside);
 
 // "a, b,c" as the values a, b and c, each at its own column.
 std::vector<Value> split_list(const Value& value);

@@ -26,6 +26,7 @@ void print_list(std::ostream& out, const char* key, const std::vector<std::strin
 
 std::string print(const Config& config) {
     std::ostringstream out;
+    if (!config.profile.empty()) out << "profile: " << config.profile << "\n";
     out << "modes: [";
     for (std::size_t i = 0; i < config.modes.size(); ++i) out << (i > 0 ? ", " : "") << name(config.modes[i]);
     out << (config.modes.empty() ? "off]\n" : "]\n");
@@ -33,6 +34,8 @@ std::string print(const Config& config) {
     out << "improve_precision:\n  coverage: " << name(improve.coverage)
         << "\n  sample_rows: " << improve.sample_rows << "\n  sample_columns: " << improve.sample_columns
         << "\n  every: " << improve.every << "\n";
+    out << "checksum:\n  columns: " << config.checksum.columns << "\n  vectors: " << config.checksum.vectors
+        << "\n  every: " << config.checksum.every << "\n";
     out << "repeat:\n  every: " << config.repeat.every << "\n";
     const Limits& limits = config.limits;
     out << "limits:\n  scratch: " << print_size(limits.scratch_bytes)

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cupti_hook/rerun/dnn_problem.h"
+#include "kernels/checksum.h"
 #include "kernels/verdict.h"
 
 namespace fumi {
@@ -77,6 +78,52 @@ void fill_repeat(CheckRecord& record, const rerun::Entry& entry, const rerun::Ch
                                         : "the kernel or the hardware is not reproducible, whatever the data";
 }
 
+void judge_checksum(CheckRecord& record, const rerun::Entry& entry, const rerun::Check& check,
+                    const ErrorStats& stats) {
+    const GemmProblem& problem = entry.call.problem;
+    const std::int64_t index =
+        stats.worst_index < 0 ? -1 : stats.worst_index + check.first_column * problem.m;
+    const char* contract = entry.contract->name.c_str();
+    const double z = kChecksumThreshold * stats.max_ratio;
+    if (stats.nonfinite_unexpected > 0) {
+        record.verdict = Verdict::fail;
+        record.reason = fmt::format(
+            "{} is {} though its inputs are finite and no sum there exceeds {:.3g}: a fault of the "
+            "kernel, not of the data",
+            element_name(problem, index), stats.worst_value, stats.worst_reference);
+    } else if (stats.max_ratio > 1) {
+        const bool reduced = stats.max_eta <= 1;
+        record.verdict = reduced ? Verdict::warn : Verdict::fail;
+        record.reason = fmt::format(
+            "the sum with random signs of the block of columns at {} is {:.9g} where {:.9g} was "
+            "expected: {:.3g} sigma of what {} may round ({} of {} sums over {:.0f} sigma): {}",
+            element_name(problem, index), stats.worst_value, stats.worst_reference, z, contract,
+            stats.mismatches, stats.bits_elements, kChecksumThreshold,
+            reduced ? "what reduced-precision reduction, allowed for this call, explains"
+                    : "a fault of the kernel, not of the data");
+    } else if (*check.limit != '\0') {
+        record.reason = fmt::format("looked through for NaN and infinity only, since {}", check.limit);
+    } else if (stats.bits_elements == 0) {
+        record.reason = "no sum could be compared: all hold something that is not finite";
+    } else {
+        record.reason = fmt::format("sums of columns within {:.2g} sigma of what {} may round", z, contract);
+    }
+    if (stats.nonfinite > 0 && record.verdict == Verdict::pass)
+        record.reason += fmt::format("; {} elements are not finite{}", stats.nonfinite,
+                                     *check.limit != '\0'     ? ""
+                                     : stats.rel_elements > 0 ? ", as the inputs were not"
+                                                              : ": they left the range of their type");
+}
+
+void fill_checksum(CheckRecord& record, const rerun::Entry& entry, const rerun::Check& check,
+                   const ErrorStats& stats) {
+    record.elements = static_cast<std::int64_t>(stats.elements);
+    record.mismatches = static_cast<std::int64_t>(stats.mismatches);
+    record.nonfinite = static_cast<std::int64_t>(stats.nonfinite);
+    record.verdict = Verdict::pass;
+    judge_checksum(record, entry, check, stats);
+}
+
 }  // namespace
 
 CheckRecord check_record(const rerun::Entry& entry, const rerun::Check& check, const ErrorStats& stats,
@@ -88,7 +135,9 @@ CheckRecord check_record(const rerun::Entry& entry, const rerun::Check& check, c
     record.coverage = check.sampled ? "sampled" : "full";
     record.launches = static_cast<std::int64_t>(stats.launches);
     record.check_ns = entry.host_ns;
-    if (check.mode == config::Mode::repeat)
+    if (check.mode == config::Mode::checksum)
+        fill_checksum(record, entry, check, stats);
+    else if (check.mode == config::Mode::repeat)
         fill_repeat(record, entry, check, stats);
     else
         fill_precision(record, entry, check, stats, slot);

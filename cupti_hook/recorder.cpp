@@ -53,6 +53,7 @@ Recorder::Recorder(const config::Config& config, rerun::Ring& ring)
       functions_(config.functions),
       apis_(config.apis),
       improve_precision_(config.has(config::Mode::improve_precision) ? config.improve_precision.every : 0),
+      checksum_(config.has(config::Mode::checksum) ? config.checksum.every : 0),
       repeat_(config.has(config::Mode::repeat) ? config.repeat.every : 0),
       most_calls_(config.limits.max_calls) {}
 
@@ -89,7 +90,7 @@ void Recorder::before(libraries::Call& call) noexcept {
 
 void Recorder::choose_check(rerun::Entry& entry) noexcept {
     const libraries::Call& call = entry.call;
-    if (improve_precision_ == 0 && repeat_ == 0) {
+    if (improve_precision_ == 0 && repeat_ == 0 && checksum_ == 0) {
         entry.not_checked = "trace mode";
     } else if (call.not_checkable != nullptr) {
         entry.not_checked = call.not_checkable;
@@ -112,6 +113,7 @@ rerun::Wanted Recorder::wanted_now() noexcept {
     const auto has_turn = [number](std::int64_t every) { return every > 0 && number % every == 0; };
     rerun::Wanted wanted;
     wanted.improve_precision = has_turn(improve_precision_);
+    wanted.checksum = has_turn(checksum_);
     wanted.repeat = has_turn(repeat_);
     return wanted;
 }

@@ -53,7 +53,7 @@ class Recorder final : public libraries::Observer {
     rerun::Ring& ring_;
     rerun::Checker checker_;
     NameFilter functions_, apis_;
-    const std::int64_t improve_precision_, repeat_;  // every how many calls; 0: not in this mode
+    const std::int64_t improve_precision_, checksum_, repeat_;  // every how many calls; 0: not in this mode
     const std::int64_t most_calls_;
     std::atomic<bool> active_{true};
     std::atomic<std::int64_t> calls_{0}, dropped_{0}, beyond_limit_{0}, matching_{0}, overhead_ns_{0};

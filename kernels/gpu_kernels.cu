@@ -1,5 +1,6 @@
 // The kernels as the GPU has them: the bodies of kernels/device under the names that kernels/gemm_check.h
 // lists.
+#include "kernels/device/checksum_body.h"
 #include "kernels/device/compare_body.h"
 #include "kernels/device/gemm_check_body.h"
 #include "kernels/device/precision_body.h"
@@ -64,6 +65,19 @@ __global__ void __launch_bounds__(fumi::kCheckThreads)
     __shared__ fumi::gpu::StatsScratch shared;
     fumi::gpu::PerThread<fumi::ErrorStats> stats;
     fumi::gpu::compare_results(fumi::gpu::Block{}, params, shared, stats);
+}
+
+__global__ void __launch_bounds__(fumi::kCheckThreads)
+    fumi_checksum_columns(const __grid_constant__ fumi::ChecksumParams params) {
+    fumi::gpu::checksum_columns(fumi::gpu::Block{}, params);
+}
+
+__global__ void __launch_bounds__(fumi::kCheckThreads)
+    fumi_checksum_rows(const __grid_constant__ fumi::ChecksumParams params) {
+    __shared__ fumi::gpu::ChecksumShared shared;
+    fumi::gpu::PerThread<fumi::gpu::RowSums> sums;
+    fumi::gpu::PerThread<fumi::ErrorStats> stats;
+    fumi::gpu::checksum_rows(fumi::gpu::Block{}, params, shared, sums, stats);
 }
 
 }  // extern "C"

@@ -107,6 +107,7 @@ const char* Checker::plan(const libraries::DriverApi& driver, Entry& entry, Pend
     const char* reason = nullptr;
     const auto note = [&reason](const char* found) { reason = reason == nullptr ? found : reason; };
     if (wanted.improve_precision) note(plan_improve_precision(entry, pending));
+    if (wanted.checksum) note(plan_checksum_check(entry, pending, room, pending.work_bytes));
     if (wanted.repeat) note(plan_repeat(entry, pending, room, pending.work_bytes));
     if (entry.check_count == 0) return reason;
     {
@@ -180,6 +181,7 @@ void Checker::enqueue(Entry& entry, PendingCheck& pending, const libraries::Call
         settle(pending.improve_precision, call.library == libraries::Library::cudnn
                                               ? enqueue_dnn(driver, entry, pending)
                                               : enqueue_improve_precision(driver, entry, pending));
+    if (pending.checksum != nullptr) settle(pending.checksum, enqueue_checksum(driver, entry, pending));
     if (pending.repeat != nullptr) settle(pending.repeat, enqueue_repeat(driver, entry, pending, call));
     entry.checked = false;
     for (int i = 0; i < entry.check_count; ++i) {

@@ -20,13 +20,14 @@
 #include "cupti_hook/rerun/ring.h"
 #include "cupti_hook/rerun/saved_output.h"
 #include "cupti_hook/rerun/scratch.h"
+#include "kernels/checksum.h"
 
 namespace fumi::rerun {
 
 // The modes that a call shall be checked in.
 struct Wanted {
-    bool improve_precision = false, repeat = false;
-    bool any() const noexcept { return improve_precision || repeat; }
+    bool improve_precision = false, repeat = false, checksum = false;
+    bool any() const noexcept { return improve_precision || repeat || checksum; }
 };
 
 // What prepare() hands to enqueue(); on the stack of the calling thread.
@@ -41,6 +42,8 @@ struct PendingCheck {
     Check* improve_precision = nullptr;  // of the entry; nullptr: not in this mode
     Coverage coverage;
     GemmCheckPlan plan;
+    Check* checksum = nullptr;
+    ChecksumPlan checksum_plan;
     Check* repeat = nullptr;
     Footprint footprint;
     DnnPending dnn;  // in place of problem, coverage and plan, for a cudnn call
@@ -52,7 +55,7 @@ struct PendingCheck {
         saved = SavePlan{};
         scratch = work = 0;
         work_bytes = 0;
-        improve_precision = repeat = nullptr;
+        improve_precision = repeat = checksum = nullptr;
     }
 };
 
@@ -60,6 +63,7 @@ class Checker {
   public:
     Checker(const config::Config& config, Ring& ring) noexcept
         : choice_(config.improve_precision),
+          checksum_(config.checksum),
           scratch_(static_cast<std::size_t>(config.limits.scratch_bytes)),
           ring_(ring),
           dnn_(choice_, scratch_) {}
@@ -95,6 +99,8 @@ class Checker {
     // Each plans one mode: adds its check to the entry, and says in `bytes` how much work memory it wants of
     // at most `room`. Returns the reason why not, or nullptr.
     const char* plan_improve_precision(Entry& entry, PendingCheck& pending) noexcept;
+    const char* plan_checksum_check(Entry& entry, PendingCheck& pending, std::size_t room,
+                                    std::size_t& bytes) noexcept;
     const char* plan_repeat(Entry& entry, PendingCheck& pending, std::size_t room,
                             std::size_t& bytes) noexcept;
     Check* add_check(Entry& entry, config::Mode mode) noexcept;
@@ -103,6 +109,8 @@ class Checker {
     // Each enqueues one mode; the reason why it came to nothing, or nullptr.
     const char* enqueue_improve_precision(const libraries::DriverApi& driver, Entry& entry,
                                           PendingCheck& pending) noexcept;
+    const char* enqueue_checksum(const libraries::DriverApi& driver, Entry& entry,
+                                 PendingCheck& pending) noexcept;
     const char* enqueue_repeat(const libraries::DriverApi& driver, Entry& entry, PendingCheck& pending,
                                const libraries::Call& call) noexcept;
     // What precision the call really used, from a few entries of the same problem.
@@ -119,6 +127,7 @@ class Checker {
     CUfunction kernel(const char* name) const noexcept;
 
     config::ImprovePrecision choice_;
+    config::Checksum checksum_;
     Scratch scratch_;
     Ring& ring_;
     Contracts contracts_;
@@ -130,7 +139,7 @@ class Checker {
     std::unordered_set<CUcontext> warm_;  // contexts in which the kernels are loaded
     std::atomic<CUcontext> last_warm_{nullptr};
     bool ieee_ = false;
-    static constexpr int kernel_count = 8;
+    static constexpr int kernel_count = 10;
     static const char* const kernel_names[kernel_count];
     CUfunction kernels_[kernel_count] = {};
     Slot* device_slots_ = nullptr;  // the ring's slots as the device addresses them
@@ -145,6 +154,8 @@ constexpr std::size_t round_up(std::size_t bytes) noexcept {
 }
 // The partials of the check, and behind them the entries of the precision probe.
 inline constexpr std::size_t fixed_scratch = round_up(partials_ceiling) + round_up(kPrecisionScratch);
+// Column sums of a checksum: what is larger is checked in part.
+inline constexpr std::size_t most_checksum_bytes = std::size_t{32} << 20;
 inline constexpr const char* no_scratch = "no device memory for the check within limits.scratch";
 
 }  // namespace fumi::rerun

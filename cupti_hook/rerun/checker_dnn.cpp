@@ -10,7 +10,8 @@ const char* Checker::plan_dnn(const libraries::DriverApi& driver, Entry& entry, 
         return "the stream's capture state cannot be asked for";
     if (status == CU_STREAM_CAPTURE_STATUS_INVALIDATED) return "the stream's capture is invalid";
     entry.captured = status == CU_STREAM_CAPTURE_STATUS_ACTIVE;
-    if (!wanted.improve_precision) return "cuDNN calls are checked by improve_precision alone";
+    // There is no checksum of theirs: a sample takes its place.
+    if (!wanted.improve_precision && !wanted.checksum) return "a second call: not for cuDNN calls";
     const DnnPlace place{driver,
                          entry.context,
                          capture_id(driver, entry),

@@ -12,9 +12,16 @@
 
 namespace fumi::rerun {
 
-const char* const Checker::kernel_names[kernel_count] = {
-    kCheckReal,   kCheckDouble,     kCheckComplex,         kCheckDoubleComplex,
-    kMergeKernel, kPrecisionKernel, kPrecisionMergeKernel, kernel_name::compare};
+const char* const Checker::kernel_names[kernel_count] = {kCheckReal,
+                                                         kCheckDouble,
+                                                         kCheckComplex,
+                                                         kCheckDoubleComplex,
+                                                         kMergeKernel,
+                                                         kPrecisionKernel,
+                                                         kPrecisionMergeKernel,
+                                                         kernel_name::compare,
+                                                         kernel_name::checksum_columns,
+                                                         kernel_name::checksum_rows};
 
 CUfunction Checker::kernel(const char* name) const noexcept {
     for (std::size_t i = 0; i < std::size(kernel_names); ++i)

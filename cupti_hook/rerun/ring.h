@@ -29,6 +29,7 @@ struct Check {
     bool probed = false;      // improve_precision: for the precision that was really used
     bool may_differ = false;  // repeat: the library promises no reproducibility for this call
     const char* reference = "";
+    const char* limit = "";             // checksum: why it only looked for what is not finite; static
     const char* skipped = nullptr;      // static
     std::uint64_t sequence = 0;         // what the slot's sequence becomes (not captured)
     std::int64_t first_column = 0;      // of the window of D that was checked, where it is not all of D

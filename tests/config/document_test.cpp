@@ -109,10 +109,34 @@ TEST(Config, AllFaultsAreFoundAndGoodKeysKept) {
 }
 
 TEST(Config, ModesOfLaterVersionsSaySo) {
-    for (const char* mode : {"add_noise", "checksum", "custom_function"})
-        EXPECT_EQ(faults_of("modes: [" + std::string(mode) + "]\n"),
-                  Texts{"train.yaml:1:9: mode '" + std::string(mode) +
-                        "' is not there yet: this version has trace, improve_precision and off"});
+    for (const char* mode : {"add_noise", "custom_function"})
+        EXPECT_EQ(
+            faults_of("modes: [" + std::string(mode) + "]\n"),
+            Texts{"train.yaml:1:9: mode '" + std::string(mode) +
+                  "' is not there yet: this version has trace, improve_precision, repeat, checksum and off"});
+}
+
+TEST(Config, AProfileSetsWhatNoKeyNames) {
+    std::vector<Fault> faults;
+    const auto read = [&](const char* text, const Beside& beside = {}) {
+        return parse(text, "t.yaml", &faults, beside);
+    };
+    EXPECT_EQ(read("").profile, "always_on");
+    EXPECT_EQ(read("").improve_precision.every, 8);
+    EXPECT_TRUE(read("improve_precision: {every: 3}").has(Mode::checksum));
+    EXPECT_EQ(read("repeat: {every: 3}\nprofile: thorough").repeat.every, 3);
+    EXPECT_EQ(read("profile: thorough").improve_precision.coverage, Coverage::full);
+    EXPECT_EQ(read("profile: paranoid").checksum.columns, 16);
+    EXPECT_FALSE(read("profile: quick\nmodes: [trace]").has(Mode::checksum));
+    EXPECT_EQ(read("modes: [improve_precision]").improve_precision.coverage, Coverage::full);
+    EXPECT_EQ(read("modes: [improve_precision]").improve_precision.every, 1);
+    EXPECT_EQ(read("profile: quick", {"thorough", false}).profile, "thorough");
+    EXPECT_EQ(read("", {"", true}).improve_precision.every, 1);
+    EXPECT_TRUE(faults.empty()) << faults[0].text();
+    EXPECT_EQ(faults_of("profile: thorogh\n"),
+              Texts{"train.yaml:1:10: profile: 'thorogh' is not a value of it; did you mean 'thorough'?"});
+    EXPECT_EQ(faults_of("checksum: {vectors: 5}\n"),
+              Texts{"train.yaml:1:21: vectors: '5' is not a whole number, 1 to 4"});
 }
 
 TEST(Config, OffStandsAlone) {
@@ -145,7 +169,9 @@ TEST(Config, TheDefaultFileGivesTheBuiltInDefaults) {
     std::vector<Fault> faults;
     const Config config = load(FUMI_DEFAULT_YAML, &faults);
     EXPECT_TRUE(faults.empty()) << faults[0].text();
-    EXPECT_EQ(print(config), print(Config()));
+    Config defaults;
+    defaults.profile = "always_on";
+    EXPECT_EQ(print(config), print(defaults));
 }
 
 TEST(Config, WhatIsPrintedReadsBackAsTheSame) {

@@ -57,7 +57,7 @@ TEST_F(Environment, ConfigEnvFaultsHaveAPlace) {
           "config.env", &faults);
     EXPECT_EQ(texts(faults),
               (Texts{"config.env:1:19: mode 'add_noise' is not there yet: this version has trace, "
-                     "improve_precision and off",
+                     "improve_precision, repeat, checksum and off",
                      "config.env:2:1: unknown key 'output_dri'; did you mean 'output_dir'?",
                      "config.env:3:1: not KEY=VALUE",
                      "config.env:4:16: layer_type: 'all' is not there yet: this version has check",
@@ -156,7 +156,7 @@ TEST_F(Environment, FaultsAreReportedOnceUnderTheLauncher) {
     std::vector<Fault> faults;
     EXPECT_TRUE(from_environment(&faults).has(Mode::improve_precision));
     EXPECT_EQ(texts(faults), Texts{"FUMI_MODE: mode: 'wild' is not a value of it; the valid names are trace, "
-                                   "improve_precision, repeat and off"});
+                                   "improve_precision, repeat, checksum and off"});
     faults.clear();
     setenv("FUMI_LAUNCHED", "1", 1);
     from_environment(&faults);

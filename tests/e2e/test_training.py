@@ -70,7 +70,8 @@ def test_injection_alone_writes_a_session(tmp_path):
     plain(TRAIN_GPT, "--steps", 1, inject=HOOK, cwd=tmp_path)
     (path,) = tmp_path.glob("*.fumi")
     session = Session(path)
-    assert session.one("select count(*) from checks") == CALLS_PER_STEP
+    assert session.one("select count(distinct call_id) from checks") == CALLS_PER_STEP
+    assert session.one("select count(*) from checks where mode = 'checksum'") == CALLS_PER_STEP
     assert session.one("select count(*) from calls where api = 'torch.nn.functional.linear' and phase = 'backward'") > 0
 
 

@@ -102,5 +102,70 @@ TEST(Repeats, NoRoomForASecondOutputIsAReason) {
         << alone.err;
 }
 
+class Checksum : public testing::TestWithParam<const char*> {};
+
+TEST_P(Checksum, ACleanCallPasses) {
+    const Process plain = execute(scenario(GetParam(), 12), {}, false);
+    Environment environment = modes("trace,checksum");
+    environment["FUMI_CONFIG"] = config_file("checksum: {columns: 16, vectors: 3}\n");
+    environment["SOFTCUDA_SCHEDULE"] = "adversarial";
+    const Process run = execute(scenario(GetParam(), 12), environment);
+    EXPECT_EQ(run.out, plain.out);
+    EXPECT_EQ(query(run.session, "select reason from checks where verdict <> 'pass'"), Rows{}) << run.err;
+    EXPECT_EQ(value(run.session,
+                    "select count(*) from checks where mode = 'checksum' and reason like "
+                    "'sums of columns within%'"),
+              value(run.session, "select count(*) from calls"));
+}
+INSTANTIATE_TEST_SUITE_P(Programs, Checksum,
+                         testing::Values("in_place", "overwritten", "scattered", "threads", "graph"),
+                         [](const auto& name) { return std::string(name.param); });
+
+class ChecksumFaults : public testing::TestWithParam<const char*> {};
+
+TEST_P(ChecksumFaults, AreFoundInTheirCallAndNoOther) {
+    Environment environment = modes("trace,checksum");
+    environment["SOFTCUDA_FAULTS"] =
+        faults(std::string("{function: cublasSgemm_v2, kind: ") + GetParam() + ", nth: 7, seed: 1}");
+    const Process run = execute(scenario("in_place", 12), environment);
+    EXPECT_EQ(query(run.session, "select call_id from checks where verdict = 'fail'"), (Rows{{"7"}}))
+        << GetParam() << run.err;
+    EXPECT_EQ(value(run.session, "select count(*) from checks where verdict = 'pass'"), "11");
+}
+INSTANTIATE_TEST_SUITE_P(Kinds, ChecksumFaults,
+                         testing::Values("round_inputs_bf16", "round_inputs_tf32", "fp16_accumulate",
+                                         "one_element", "bit_flip", "drop_k", "zero_tile", "nan",
+                                         "negate_row", "stale_output", "swap_columns"),
+                         [](const auto& kind) { return std::string(kind.param); });
+
+TEST(Checksums, EveryFamilyAndEpilogue) {
+    for (const char* name : {"families", "lt"}) {
+        const Process plain = execute({program(name)}, {}, false);
+        const Process run = execute({program(name)}, modes("trace,checksum"));
+        EXPECT_EQ(plain.out, run.out);
+        EXPECT_EQ(query(run.session, "select call_id, reason from checks where verdict <> 'pass'"), Rows{})
+            << run.err;
+        EXPECT_EQ(value(run.session,
+                        "select count(*) from calls where not_checked = '' and call_id not in (select "
+                        "call_id from checks)"),
+                  "0");
+    }
+    const Process run = execute({program("lt")}, modes("trace,checksum"));
+    EXPECT_EQ(
+        value(run.session, "select count(*) from checks where reason like '%the epilogue is not linear%'"),
+        "6");
+}
+
+TEST(Profiles, TheDefaultChecksEveryCallAndSomeExactly) {
+    const Process run = execute(scenario("calls", 17), {{"FUMI_MODE", ""}});
+    EXPECT_EQ(query(run.session, "select mode, coverage, verdict, count(*) from checks group by 1, 2, 3"),
+              (Rows{{"checksum", "full", "pass", "17"}, {"improve_precision", "full", "pass", "3"}}))
+        << run.err;
+    const Process thorough = execute(scenario("calls", 8), {{"FUMI_MODE", ""}, {"FUMI_PROFILE", "thorough"}});
+    EXPECT_EQ(query(thorough.session, "select mode, count(*) from checks where verdict = 'pass' group by 1"),
+              (Rows{{"checksum", "8"}, {"improve_precision", "8"}, {"repeat", "2"}}))
+        << thorough.err;
+}
+
 }  // namespace
 }  // namespace fumi::test

@@ -38,6 +38,7 @@ Examples:
   fumi run -- python train.py
   fumi run --device soft -o gpt.fumi -- python train.py --steps 20
   fumi run --mode off --device soft -- python train.py      the baseline: nothing intercepted
+  fumi run --profile thorough -- python train.py            every element of every call
   fumi run --coverage sampled --apis apis.txt -- torchrun --nproc-per-node 2 train.py
 
 The summary goes to stderr, so that the program's output stays its own. Several processes write a file each
@@ -61,9 +62,14 @@ void add_run(CLI::App* app, Options* o) {
                     "session file; %p is the process id (default: fumi-%p.fumi)")
         ->type_name("FILE");
     run->add_option("-c,--config", o->run.config, "config: YAML, or FuMi's config.env")->type_name("FILE");
-    run->add_option("--mode", o->run.mode,
-                    "trace, improve_precision, off; several with commas (default: trace,improve_precision)")
+    run->add_option(
+           "--mode", o->run.mode,
+           "trace, improve_precision, checksum, repeat, off; several with commas, each in full on every "
+           "call unless --profile or the config says less (default: those of the profile)")
         ->type_name("M,...");
+    run->add_option("--profile", o->run.profile,
+                    "quick, always_on (the default), thorough, paranoid: how much is checked")
+        ->type_name("P");
     run->add_option("--device", o->run.device, "auto: a GPU where there is one, else the software device")
         ->check(CLI::IsMember({"auto", "cuda", "soft"}))
         ->capture_default_str();

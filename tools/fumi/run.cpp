@@ -52,8 +52,13 @@ void report(const std::vector<config::Fault>& faults, const std::string& consequ
 
 bool make_plan(const RunOptions& options, Plan* plan) {
     std::vector<config::Fault> faults;
+    config::Beside beside{options.profile.empty() ? variable("FUMI_PROFILE") : options.profile, false};
+    if (!options.profile.empty() && !config::check_profile(options.profile, "--profile", &faults)) {
+        say(faults[0].text());
+        return false;
+    }
     const std::string file = options.config.empty() ? variable("FUMI_CONFIG") : options.config;
-    if (!file.empty()) plan->config = config::load(file, &faults);
+    if (!file.empty()) plan->config = config::load(file, &faults, beside);
     const std::string apis = options.apis.empty() ? variable("FUMI_APIS") : options.apis;
     if (!apis.empty()) plan->config.apis = config::load_api_list(apis, &faults);
     report(faults, "the program runs with the defaults in place of what is wrong there");
@@ -148,6 +153,7 @@ bool inject(const RunOptions& options, const Plan& plan, Environment* environmen
     env["FUMI_OUTPUT"] = plan.output;
     if (!options.config.empty()) env["FUMI_CONFIG"] = absolute(options.config);
     if (!options.mode.empty()) env["FUMI_MODE"] = options.mode;
+    if (!options.profile.empty()) env["FUMI_PROFILE"] = options.profile;
     if (!options.apis.empty()) env["FUMI_APIS"] = absolute(options.apis);
     if (!options.coverage.empty()) env["FUMI_COVERAGE"] = options.coverage;
     if (!options.calibration.empty()) env["FUMI_CALIBRATION"] = absolute(options.calibration);

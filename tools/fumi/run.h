@@ -9,6 +9,7 @@ struct RunOptions {
     std::string output;           // -o; "" leaves it to the config
     std::string config;           // -c
     std::string mode;             // --mode; "" leaves it to the config
+    std::string profile;          // --profile; "" leaves it to the config
     std::string device = "auto";  // auto | cuda | soft
     std::string apis;             // --apis
     std::string coverage;         // full | sampled; "" leaves it to the config
