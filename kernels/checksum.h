@@ -1,5 +1,5 @@
 // The checksum of one GEMM-like call: for blocks of columns J and random signs w, D w against A (B w), row by
-// row, in fp64 (docs/numerics.md section 8; randomised ABFT after Freivalds 1977 and Huang and Abraham 1984).
+// row, in fp64 (docs/modes.md; randomised ABFT after Freivalds 1977 and Huang and Abraham 1984).
 // A row and block is over where |D w - reference| > 6 sigma, sigma from what a legal kernel may round.
 //
 // Three launches: kernel_name::checksum_columns (B w, and the squares), kernel_name::checksum_rows (one

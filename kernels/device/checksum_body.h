@@ -130,7 +130,7 @@ FUMI_DEVICE_CALL RowOutput add_row(const Memory& memory, const ChecksumParams& p
     return out;
 }
 
-// sigma^2 of D w - reference (docs/numerics.md section 8), without and with partial sums in the output type.
+// sigma^2 of D w - reference (docs/modes.md), without and with partial sums in the output type.
 struct Spread {
     double strict, loose;
 };
@@ -144,7 +144,8 @@ FUMI_DEVICE Spread spread_of(const ChecksumParams& params, const Factors& factor
     const double c2 = addends > 0 ? 2 * (out.d2 / scale + addends) : out.d2 / scale;
     const double k = static_cast<double>(params.problem.k), u2 = bound.u_acc * bound.u_acc,
                  b = 2 * bound.beta_t * k;
-    const double walk = c2 / 3 + q / 2, u_out = power_of_two(-format.bits);
+    // Twice the mean square of a walk's partial sums: in a block of few columns one bad sum is not averaged.
+    const double walk = 2 * (c2 / 3 + q / 2), u_out = power_of_two(-format.bits);
     const double spacing = half_ulp(format, 0.0);
     double variance = u2 * (0.18037 * k + b * b) * walk + u2 * (addends + c2) * (1 + factors.scales);
     variance += 0.25 * bound.input_error * bound.input_error * (c2 + q);
