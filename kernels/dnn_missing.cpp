@@ -12,13 +12,6 @@ CheckPlan refused(const char* reason) noexcept {
 
 }  // namespace
 
-CheckPlan plan_check(const RnnProblem&, const DnnContract&, const DnnCoverage&, const CheckTarget&) noexcept {
-    return refused("no reference for recurrent networks");
-}
-Assessment assess(const ErrorStats& stats, const DnnContract& contract, const RnnProblem&) {
-    return assess(stats, contract.base, std::string("an element"));
-}
-
 CheckPlan plan_check(const CtcProblem&, const DnnContract&, const DnnCoverage&, const CheckTarget&) noexcept {
     return refused("no reference for the CTC loss");
 }

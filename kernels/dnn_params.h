@@ -58,8 +58,18 @@ struct AttentionCheckParams {
     double* work = nullptr;              // of each block: what it keeps of the pairs of one row
 };
 
+struct RnnCheckParams {
+    RnnProblem problem;
+    CheckCommon common;
+    std::int64_t checked = 0;                       // sequences
+    std::int64_t weights = 0, weights_checked = 0;  // backward_weights: of all layers
+    double* work = nullptr;                         // of each block (or sequence): entry_size tracked numbers
+    std::int64_t entry_size = 0, gate_size = 0, gradient_size = 0, passed_size = 0, buffer_size = 0;
+    std::int64_t at_gates = 0, at_cells = 0, at_h = 0, at_gradients = 0, at_passed = 0, at_buffers = 0;
+};
+
 // The device images: 0 holds the GEMM checks and the merge.
-#define FUMI_DEVICE_IMAGES(X) X(0) X(1) X(2) X(3)
+#define FUMI_DEVICE_IMAGES(X) X(0) X(1) X(2) X(3) X(4)
 
 // X(name, parameters, image): the kernel fumi_<name>, in device_images()[image].
 // clang-format off
@@ -72,7 +82,10 @@ struct AttentionCheckParams {
     X(pool_check, PoolCheckParams, 2) \
     X(attention_dots, AttentionCheckParams, 3) \
     X(attention_queries, AttentionCheckParams, 3) \
-    X(attention_keys, AttentionCheckParams, 3)
+    X(attention_keys, AttentionCheckParams, 3) \
+    X(rnn_forward_check, RnnCheckParams, 4) \
+    X(rnn_backward_check, RnnCheckParams, 4) \
+    X(rnn_weights_check, RnnCheckParams, 4)
 // clang-format on
 
 namespace kernel_name {

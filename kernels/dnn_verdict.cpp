@@ -77,4 +77,22 @@ Assessment assess(const ErrorStats& stats, const DnnContract& contract, const At
     return assess(stats, contract.base, element_of(names[worst.output], *views[worst.output], worst.element));
 }
 
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const RnnProblem& problem) {
+    static constexpr const char* names[] = {
+        "y", "hy", "cy", "dx", "dhx", "dcx", "the weight space's gradient"};
+    const Place worst = place_of(stats);
+    if (worst.output == 6) return assess(stats, contract.base, vector_element(names[6], worst.element));
+    const std::int64_t state = problem.projection > 0 ? problem.projection : problem.hidden;
+    const std::int64_t lines = std::int64_t{problem.layers} * problem.directions;
+    TensorView view;  // step, batch entry, feature; or layer and direction, batch entry, unit
+    view.rank = 3;
+    view.size[0] = worst.output == 0 || worst.output == 3 ? problem.steps : lines;
+    view.size[1] = problem.batch;
+    view.size[2] = state;
+    if (worst.output == 0) view.size[2] = state * problem.directions;
+    if (worst.output == 2 || worst.output == 5) view.size[2] = problem.hidden;
+    if (worst.output == 3) view.size[2] = problem.input;
+    return assess(stats, contract.base, element_of(names[worst.output], view, worst.element));
+}
+
 }  // namespace fumi
