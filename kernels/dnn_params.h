@@ -68,8 +68,24 @@ struct RnnCheckParams {
     std::int64_t at_gates = 0, at_cells = 0, at_h = 0, at_gradients = 0, at_passed = 0, at_buffers = 0;
 };
 
+struct CtcCheckParams {
+    CtcProblem problem;
+    CheckCommon common;
+    std::int64_t checked = 0;
+    double* work = nullptr;
+    std::int64_t entry_size = 0;  // tracked numbers of a sequence
+};
+struct GridSampleCheckParams {
+    GridSampleProblem problem;
+    CheckCommon common;
+    std::int64_t elements = 0, checked = 0;  // of y, or points of the grid
+    std::int64_t planes = 0, lanes = 0;      // of dx: looked at, and in scratch at a time in each block
+    double* work = nullptr;
+    double* sizes = nullptr;
+};
+
 // The device images: 0 holds the GEMM checks and the merge.
-#define FUMI_DEVICE_IMAGES(X) X(0) X(1) X(2) X(3) X(4)
+#define FUMI_DEVICE_IMAGES(X) X(0) X(1) X(2) X(3) X(4) X(5)
 
 // X(name, parameters, image): the kernel fumi_<name>, in device_images()[image].
 // clang-format off
@@ -85,7 +101,10 @@ struct RnnCheckParams {
     X(attention_keys, AttentionCheckParams, 3) \
     X(rnn_forward_check, RnnCheckParams, 4) \
     X(rnn_backward_check, RnnCheckParams, 4) \
-    X(rnn_weights_check, RnnCheckParams, 4)
+    X(rnn_weights_check, RnnCheckParams, 4) \
+    X(ctc_check, CtcCheckParams, 5) \
+    X(grid_sample_check, GridSampleCheckParams, 5) \
+    X(grid_planes_check, GridSampleCheckParams, 5)
 // clang-format on
 
 namespace kernel_name {

@@ -95,4 +95,22 @@ Assessment assess(const ErrorStats& stats, const DnnContract& contract, const Rn
     return assess(stats, contract.base, element_of(names[worst.output], view, worst.element));
 }
 
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const CtcProblem& problem) {
+    const Place worst = place_of(stats);
+    if (worst.output == 0) return assess(stats, contract.base, vector_element("loss", worst.element));
+    TensorView view;
+    view.rank = 3;
+    view.size[0] = problem.steps;
+    view.size[1] = problem.batch;
+    view.size[2] = problem.classes;
+    return assess(stats, contract.base, element_of("gradient", view, worst.element));
+}
+
+Assessment assess(const ErrorStats& stats, const DnnContract& contract, const GridSampleProblem& problem) {
+    static constexpr const char* names[] = {"y", "dgrid", "dx"};
+    const TensorView* views[] = {&problem.y, &problem.dgrid, &problem.dx};
+    const Place worst = place_of(stats);
+    return assess(stats, contract.base, element_of(names[worst.output], *views[worst.output], worst.element));
+}
+
 }  // namespace fumi
