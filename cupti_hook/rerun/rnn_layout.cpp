@@ -292,6 +292,9 @@ const char* RnnLayouts::find(const libraries::Call& call, RnnLayout& layout) noe
         return nullptr;
     const std::lock_guard lock(mutex_);
     if (const char* reason = remember(*call.dnn, layout)) return reason;
+    // The backward functions are not given all that they depend on, and what earlier calls were given may be
+    // gone: torch hands over temporary copies (batch_first) whose memory is somebody else's by now.
+    if (operation != DnnOperation::rnn_forward) return "cuDNN is not given all that this gradient depends on";
     const Weights& weights = weights_of(call);
     std::copy_n(weights.of, kMostRnnLayers, layout.of);
     if (weights.reason != nullptr) return weights.reason;
