@@ -114,6 +114,34 @@ TEST_P(EveryFault, IsFound) {
 INSTANTIATE_TEST_SUITE_P(All, EveryFault, ::testing::ValuesIn(kFaults),
                          [](const ::testing::TestParamInfo<std::string>& tested) { return tested.param; });
 
+// Sums that cancel to a part in a million of what flows into them: the data's doing, and no excuse for a
+// kernel.
+TEST(Bound, DataThatCancelPassAndStillShowADroppedProduct) {
+    std::mt19937_64 g(27);
+    Workload w({32, 24, 256, 1}, DataType::f32, DataType::f32, DataType::f32, DataType::f32);
+    w.fill(draws(Distribution::normal, g));
+    // The second half of K takes away what the first half adds, but for a few last places.
+    for (std::int64_t k = 0; k < 128; ++k) {
+        for (std::int64_t row = 0; row < 32; ++row)
+            write(w.problem.a, row, k + 128, 0, -read(w.problem.a, row, k, 0).real() * (1 + 0x1p-18));
+        for (std::int64_t col = 0; col < 24; ++col)
+            write(w.problem.b, k + 128, col, 0, read(w.problem.b, k, col, 0));
+    }
+    compute(w, {Model::fused});
+    const Contract contract = contract_for(CallFacts{});
+    const Assessment clean = assess(run_check(w.problem, contract), contract, w.problem);
+    EXPECT_EQ(clean.verdict, Judgement::pass) << clean.reason;
+    EXPECT_GT(clean.kappa, 1e4);
+    EXPECT_GT(clean.max_rel_err, 1e-3) << "nothing cancelled";
+    EXPECT_NE(clean.reason.find("come from the data"), std::string::npos) << clean.reason;
+    for (std::int64_t i = 0; i < 32 * 24; ++i) {
+        const std::int64_t row = i % 32, col = i / 32;
+        const double dropped = (read(w.problem.a, row, 5, 0) * read(w.problem.b, 5, col, 0)).real();
+        write(w.problem.d, row, col, 0, read(w.problem.d, row, col, 0).real() - dropped);
+    }
+    EXPECT_EQ(assess(run_check(w.problem, contract), contract, w.problem).verdict, Judgement::fail);
+}
+
 double bits_of_inputs(int input_bits, Model model, std::int64_t k, Distribution distribution,
                       bool rounded = true) {
     std::mt19937_64 g(24);
