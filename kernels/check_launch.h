@@ -57,7 +57,8 @@ struct CheckTarget {
 template <class Params>
 void add_launch(CheckPlan& plan, const char* kernel, unsigned blocks, unsigned threads,
                 const Params& params) noexcept {
-    static_assert(sizeof(Params) <= kCheckParamBytes && alignof(Params) <= 16);
+    static_assert(sizeof(Params) <= kCheckParamBytes);
+    static_assert(alignof(Params) <= 16);
     static_assert(std::is_trivially_copyable_v<Params>);
     CheckLaunch& launch = plan.launches[plan.count++];
     launch.kernel = kernel;

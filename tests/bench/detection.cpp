@@ -76,7 +76,7 @@ void reference_of(Product& p) {
     }
 }
 
-// B of docs/numerics.md, section 3, and the variance of section 9's checksum, written out once more.
+// B of docs/numerics.md, section 3, and the variance of docs/modes.md's checksum, written out once more.
 void bounds_of(Product& p) {
     const BoundNumbers& b = p.contract.bound;
     const double k = static_cast<double>(p.size), drift = 2 * b.beta_t * k;
