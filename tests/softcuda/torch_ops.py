@@ -308,6 +308,7 @@ def test_captured_random_numbers_are_new_at_each_replay():
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         y = torch.rand_like(x)
+    torch.cuda.synchronize()  # the capture began with a fill of the generator's offset on its own stream, awaited by nobody
     graph.replay()
     first = y.clone()
     graph.replay()
