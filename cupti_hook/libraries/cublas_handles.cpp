@@ -21,7 +21,8 @@ struct Workspaces {
     std::mutex mutex;
     std::unordered_map<cublasHandle_t, std::size_t> bytes;  // handles without one are absent
 };
-Workspaces& workspaces() noexcept {
+// Throws std::bad_alloc at its first call.
+Workspaces& workspaces() {
     static Workspaces& all = *new Workspaces;  // other threads may call cuBLAS while the process exits
     return all;
 }
@@ -159,11 +160,13 @@ bool copy_settings(const Functions& f, cublasHandle_t from, cublasHandle_t to) n
 
 }  // namespace
 
-std::size_t workspace_of(cublasHandle_t handle) noexcept {
+std::size_t workspace_of(cublasHandle_t handle) noexcept try {
     Workspaces& all = workspaces();
     const std::lock_guard lock(all.mutex);
     const auto found = all.bytes.find(handle);
     return found == all.bytes.end() ? 0 : found->second;
+} catch (const std::bad_alloc&) {
+    return 0;
 }
 
 std::span<const interpose::Hook> cublas_handle_hooks() noexcept {

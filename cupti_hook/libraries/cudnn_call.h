@@ -154,7 +154,8 @@ struct DnnRnn {
 
 struct DnnAttention {
     double scale = 1;
-    // Of a graph that spells attention out backwards: what scales the gradient of the scores, and the row sums.
+    // Of a graph that spells attention out backwards: what scales the gradient of the scores, and the row
+    // sums.
     double gradient_scale = 1, row_sum_scale = 1;
     bool causal = false, bottom_right = false, dropout = false;
     bool decomposed = false;  // the graph spells it out in matmuls and pointwise operations

@@ -55,7 +55,8 @@ const char* restore_outputs(const libraries::DriverApi& driver, const Entry& ent
         const Region& region = footprint.regions[i];
         if (!region.read || !region.written) continue;
         if (saved.form == SavePlan::Form::none) return "what the call overwrote was not saved";
-        if (restore(driver, saved, static_cast<CUdeviceptr>(region.extent.begin + memory.moved[i]),
+        if (restore(driver, saved,
+                    static_cast<CUdeviceptr>(region.extent.begin) + static_cast<CUdeviceptr>(memory.moved[i]),
                     entry.call.stream) != CUDA_SUCCESS)
             return "what the call overwrote could not be copied";
     }

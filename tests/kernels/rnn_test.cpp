@@ -15,10 +15,10 @@ struct NetShape {
     bool ragged = false;
 };
 const NetShape kShapes[] = {{RnnCell::lstm, 2, 2, 0, true},
-                         {RnnCell::lstm, 2, 1, 3},
-                         {RnnCell::gru, 2, 2},
-                         {RnnCell::tanh, 1, 2},
-                         {RnnCell::relu, 2, 1}};
+                            {RnnCell::lstm, 2, 1, 3},
+                            {RnnCell::gru, 2, 2},
+                            {RnnCell::tanh, 1, 2},
+                            {RnnCell::relu, 2, 1}};
 constexpr int kSteps = 4, kBatch = 3, kInput = 5, kHidden = 6;
 
 // Owns all that a net reads and writes.

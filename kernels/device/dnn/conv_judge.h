@@ -139,7 +139,7 @@ FUMI_DEVICE_CALL double algorithm_allowance(const Memory& memory, const ConvChec
     const std::int64_t inner =
         positions(p.direction == ConvDirection::backward_filter ? p.y : p.w, p.spatial);
     const double taps = static_cast<double>(smaller(inner, positions(p.w, p.spatial)));
-    const double outer = static_cast<double>(geometry.k / inner);
+    const double outer = static_cast<double>(geometry.k) / static_cast<double>(inner);
     return bound.u_acc * (7 * log2(size) * (2 + sqrt(taps)) + 2 * sqrt(outer) + bound.beta_t * outer + 4) *
            fft_sum(memory, geometry, row, column, inner);
 }
