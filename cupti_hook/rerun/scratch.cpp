@@ -8,18 +8,25 @@ namespace fumi::rerun {
 
 namespace {
 constexpr std::size_t smallest = std::size_t{256} << 10;
+
+// Of the calling thread; a later thread may inherit it, as the memory of one that is gone.
+const void* this_thread() noexcept {
+    static thread_local char mark;
+    return &mark;
 }
+}  // namespace
 
 std::size_t Scratch::Hash::operator()(const Key& key) const noexcept {
     auto mix = reinterpret_cast<std::uintptr_t>(key.stream) * 0x9e3779b97f4a7c15ULL;
     mix ^= reinterpret_cast<std::uintptr_t>(key.context) + (mix << 6) + (mix >> 2);
+    mix ^= reinterpret_cast<std::uintptr_t>(key.thread) * 0xc4ceb9fe1a85ec53ULL;
     return mix ^ (key.capture * 0xff51afd7ed558ccdULL);
 }
 
 CUdeviceptr Scratch::get(const libraries::DriverApi& driver, CUcontext context, CUstream stream,
                          std::uint64_t capture, std::size_t bytes) noexcept try {
     const std::lock_guard lock(mutex_);
-    Arena& arena = arenas_[{context, stream, capture}];
+    Arena& arena = arenas_[{context, stream, capture, this_thread()}];
     if (arena.size >= bytes) return arena.base;
     const std::size_t left = ceiling_ - std::min(ceiling_, allocated_);
     if (bytes > left) return 0;
@@ -35,7 +42,7 @@ CUdeviceptr Scratch::get(const libraries::DriverApi& driver, CUcontext context, 
 
 std::size_t Scratch::available(CUcontext context, CUstream stream, std::uint64_t capture) noexcept {
     const std::lock_guard lock(mutex_);
-    const auto found = arenas_.find({context, stream, capture});
+    const auto found = arenas_.find({context, stream, capture, this_thread()});
     const std::size_t own = found == arenas_.end() ? 0 : found->second.size;
     return std::max(own, ceiling_ - std::min(ceiling_, allocated_));
 }

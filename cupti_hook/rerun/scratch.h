@@ -1,5 +1,6 @@
-// Device memory of FuMi's own: one arena for each stream, reused call after call (a stream runs its checks in
-// order), and one for each capture, since a graph may run beside the stream that it was captured on.
+// Device memory of FuMi's own: one arena for each stream and thread, reused call after call (a stream runs
+// its checks in order, but the calls of two threads on one stream may come between each other's save and
+// check), and one for each capture, since a graph may run beside the stream that it was captured on.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -28,6 +29,7 @@ class Scratch {
         CUcontext context;
         CUstream stream;
         std::uint64_t capture;
+        const void* thread;
         bool operator==(const Key&) const = default;
     };
     struct Hash {
