@@ -15,13 +15,13 @@ TARGETS = {
     "convolution": [{"function": GRAPH, "operation": f"convolution_{direction}"}
                     for direction in ("forward", "backward_data", "backward_filter")],
     "batch_norm": [{"function": f"cudnnBatchNormalization{direction}Ex"} for direction in ("ForwardTraining", "Backward")],
-    "lstm": [{"function": "cudnnRNNForward"}, {"function": "cudnnRNNBackwardData_v8"}, {"function": "cudnnRNNBackwardWeights_v8"}],
+    "lstm": [{"function": "cudnnRNNForward"}],
     "attention": [{"function": GRAPH, "operation": f"attention_{direction}"} for direction in ("forward", "backward")],
 }
 # A thousandth of fp16, the default, is two units in its last place: attention may be off by that.
 ARGUMENTS = {("attention", "one_element"): {"size": 0.02}}
 CASES = [("convolution", "float32"), ("convolution", "bfloat16"), ("batch_norm", "float32"),
-         ("attention", "float16")]
+         ("lstm", "float32"), ("attention", "float16")]
 
 
 @pytest.mark.parametrize("layer, dtype", CASES)
@@ -32,7 +32,9 @@ def test_faults_are_found_in_their_calls_only(tmp_path, layer, dtype):
         SOFTCUDA_FAULTS=tmp_path / "faults.yaml", SOFTCUDA_FAULT_LOG=tmp_path / "log")
     session = Session(tmp_path / "s.fumi")
     planted = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-    assert session.rows("select function, shape, not_checked from calls where not_checked <> ''") == []
+    planted_in = tuple({target["function"] for target in TARGETS[layer]})
+    unchecked = session.rows("select function, shape, not_checked from calls where not_checked <> ''")
+    assert [tuple(row) for row in unchecked if row["function"] in planted_in] == []
     calls = {function: [row[0] for row in session.rows("select call_id from calls where function = ? order by call_id", function)]
              for function in {line["function"] for line in planted}}
     guilty = {calls[line["function"]][line["function_ordinal"] - 1]: line["kind"] for line in planted if "skipped" not in line}
