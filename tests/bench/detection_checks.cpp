@@ -9,14 +9,6 @@ namespace {
 constexpr std::int64_t kSliceColumns = 64;  // of a full check, so that it can end early
 constexpr std::size_t kCeiling = std::size_t{1} << 20;
 
-void launch(const char* kernel, unsigned blocks, void* params) {
-    void* args[] = {params};
-    for (unsigned i = 0; i < blocks; ++i) {
-        SoftcudaBlock block{{blocks, 1, 1}, {kCheckThreads, 1, 1}, {i, 0, 0}, args, nullptr, 0, 0, 0};
-        test::body_of(kernel)(&block);
-    }
-}
-
 bool broken(const ErrorStats& stats) {
     return stats.nonfinite_unexpected > 0 || stats.max_ratio > 1;
 }
@@ -70,17 +62,9 @@ bool CheckedCall::flags(const ErrorStats& stats, const GemmProblem& problem) con
 bool CheckedCall::checksum(std::int64_t columns, std::int64_t vectors) {
     const auto [found, fresh] = checksums_.emplace(std::pair{columns, vectors}, false);
     if (!fresh) return found->second;
-    const ChecksumPlan plan = plan_checksum(touched_rows(), {columns, static_cast<int>(vectors), seed_},
-                                            std::size_t{32} << 20, kCeiling);
-    std::vector<double> sums(plan.sums_bytes / sizeof(double));
-    std::vector<ErrorStats> partials(plan.row_blocks);
-    ChecksumParams params = plan.params;
-    params.bound = product_.contract.bound;
-    params.sums = sums.data();
-    params.partials = partials.data();
-    launch(kernel_name::checksum_columns, plan.column_blocks, &params);
-    launch(kernel_name::checksum_rows, plan.row_blocks, &params);
-    return found->second = std::any_of(partials.begin(), partials.end(), broken);
+    const ErrorStats stats =
+        test::run_checksum(touched_rows(), product_.contract, {columns, static_cast<int>(vectors), seed_});
+    return found->second = broken(stats);
 }
 
 bool CheckedCall::cross(std::int64_t rows, std::int64_t columns) {

@@ -337,6 +337,29 @@ void run_blocks(const GemmCheckPlan& plan, const GemmCheckParams& params) {
     }
 }
 
+ErrorStats run_checksum(const GemmProblem& problem, const Contract& contract, const ChecksumChoice& choice) {
+    const ChecksumPlan plan = plan_checksum(problem, choice, std::size_t{32} << 20, std::size_t{1} << 20);
+    std::vector<double> sums(plan.sums_bytes / sizeof(double));
+    std::vector<ErrorStats> partials(plan.row_blocks);
+    ChecksumParams params = plan.params;
+    params.bound = contract.bound;
+    params.reduction_error = contract.reduction_error;
+    params.sums = sums.data();
+    params.partials = partials.data();
+    const auto launch = [&](const char* kernel, unsigned blocks) {
+        void* args[] = {&params};
+        for (unsigned i = 0; i < blocks; ++i) {
+            SoftcudaBlock block{{blocks, 1, 1}, {kCheckThreads, 1, 1}, {i, 0, 0}, args, nullptr, 0, 0, 0};
+            body_of(kernel)(&block);
+        }
+    };
+    launch(kernel_name::checksum_columns, plan.column_blocks);
+    launch(kernel_name::checksum_rows, plan.row_blocks);
+    ErrorStats all;
+    for (const ErrorStats& partial : partials) merge_stats(all, partial);
+    return all;
+}
+
 PrecisionStats run_precision(const GemmProblem& problem, const Contract& contract, std::uint64_t seed) {
     std::vector<PrecisionEntry> entries(kPrecisionEntries);
     PrecisionSlot slot;

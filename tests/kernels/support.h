@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "kernels/checksum.h"
 #include "kernels/gemm_check.h"
 #include "kernels/precision.h"
 #include "kernels/verdict.h"
@@ -63,6 +64,8 @@ ErrorStats run_check(const GemmProblem& problem, const Contract& contract, const
 ErrorStats run_check(const GemmProblem& problem, const Contract& contract);
 void run_merge(const GemmCheckPlan& plan, const std::vector<ErrorStats>& partials, ResultSlot& slot,
                std::uint64_t sequence, MergeMode mode);
+// The checksum as a session runs it; scratch for the sums as there.
+ErrorStats run_checksum(const GemmProblem& problem, const Contract& contract, const ChecksumChoice& choice);
 PrecisionStats run_precision(const GemmProblem& problem, const Contract& contract, std::uint64_t seed = 1);
 void run_blocks(const GemmCheckPlan& plan, const GemmCheckParams& params);
 
