@@ -25,7 +25,6 @@ Config of_profile(const std::string& name) {
     } else if (name == "thorough") {
         config.modes = {Mode::trace, Mode::improve_precision, Mode::checksum, Mode::repeat};
         check_all_in_full(config);
-        config.repeat.every = 4;
     } else if (name == "paranoid") {
         config.modes = {Mode::trace, Mode::improve_precision, Mode::checksum, Mode::repeat};
         check_all_in_full(config);

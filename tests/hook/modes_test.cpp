@@ -163,7 +163,7 @@ TEST(Profiles, TheDefaultChecksEveryCallAndSomeExactly) {
         << run.err;
     const Process thorough = execute(scenario("calls", 8), {{"FUMI_MODE", ""}, {"FUMI_PROFILE", "thorough"}});
     EXPECT_EQ(query(thorough.session, "select mode, count(*) from checks where verdict = 'pass' group by 1"),
-              (Rows{{"checksum", "8"}, {"improve_precision", "8"}, {"repeat", "2"}}))
+              (Rows{{"checksum", "8"}, {"improve_precision", "8"}, {"repeat", "8"}}))
         << thorough.err;
 }
 
