@@ -66,6 +66,7 @@ struct RnnCheckParams {
     double* work = nullptr;                         // of each block (or sequence): entry_size tracked numbers
     std::int64_t entry_size = 0, gate_size = 0, gradient_size = 0, passed_size = 0, buffer_size = 0;
     std::int64_t at_gates = 0, at_cells = 0, at_h = 0, at_gradients = 0, at_passed = 0, at_buffers = 0;
+    std::int64_t at_flag = 0;
 };
 
 struct CtcCheckParams {

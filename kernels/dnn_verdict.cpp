@@ -81,6 +81,13 @@ Assessment assess(const ErrorStats& stats, const DnnContract& contract, const Rn
     static constexpr const char* names[] = {
         "y", "hy", "cy", "dx", "dhx", "dcx", "the weight space's gradient"};
     const Place worst = place_of(stats);
+    if (stats.elements == 0 && stats.nonfinite_reference == 0 && problem.direction != RnnDirection::forward) {
+        Assessment none = assess(stats, contract.base, "");
+        none.reason =
+            "no element was compared: y is not what this network computes from its x, so that its "
+            "forward call is at fault, and what its gradients would be is not visible";
+        return none;
+    }
     if (worst.output == 6) return assess(stats, contract.base, vector_element(names[6], worst.element));
     const std::int64_t state = problem.projection > 0 ? problem.projection : problem.hidden;
     const std::int64_t lines = std::int64_t{problem.layers} * problem.directions;

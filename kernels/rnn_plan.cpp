@@ -71,6 +71,7 @@ void lay_out(RnnCheckParams& params) noexcept {
     params.at_passed = take(keeps ? 2 * p.steps * params.passed_size : 0);
     params.buffer_size = std::max<std::int64_t>(params.passed_size, p.hidden);
     params.at_buffers = take(kBuffers * params.buffer_size);
+    params.at_flag = take(1);
     params.entry_size = used;
 }
 

@@ -43,9 +43,18 @@ SavedInputs overwritten(const Operands& operands) noexcept {
 
 const char* DnnChecker::prepare(const DnnPlace& place, const libraries::Call& call,
                                 DnnPending& pending) noexcept {
+    const char* const reason = plan(place, call, pending);
+    if (reason != nullptr) copies_.used(call);
+    return reason;
+}
+
+const char* DnnChecker::plan(const DnnPlace& place, const libraries::Call& call,
+                             DnnPending& pending) noexcept {
     if (!kernels_.load(place.driver, place.context)) return "the check kernels could not be loaded";
     RnnLayout layout;
     if (const char* reason = layouts_.find(call, layout)) return reason;
+    copies_.keep_input(place, call);
+    if (const char* reason = copies_.find(place, call, layout)) return reason;
     if (const char* reason = make_problem(*call.dnn, &layout, pending.problem)) return reason;
     pending.contract = contracts_.find(*call.dnn, place.capability, place.ieee);
     if (pending.contract == nullptr) return "out of memory";
@@ -124,8 +133,10 @@ const char* DnnChecker::enqueue(const DnnPlace& place, const libraries::Call& ca
     target.scratch = pending.scratch;
     target.scratch_ceiling = pending.scratch_ceiling;
     CheckPlan plan = plan_check(pending.problem, *pending.contract, pending.coverage, target);
-    if (*plan.reason != '\0') return plan.reason;
-    const CUresult status = kernels_.launch(place.driver, call.stream, plan);
+    const bool is_planned = *plan.reason == '\0';
+    const CUresult status = is_planned ? kernels_.launch(place.driver, call.stream, plan) : CUDA_SUCCESS;
+    copies_.used(call);
+    if (!is_planned) return plan.reason;
     if (status == CUDA_SUCCESS) return nullptr;
     const char* name = "unknown error";
     place.driver.get_error_name(status, &name);

@@ -5,6 +5,7 @@
 #include "cupti_hook/libraries/call.h"
 #include "cupti_hook/rerun/check_kernels.h"
 #include "cupti_hook/rerun/dnn_problem.h"
+#include "cupti_hook/rerun/rnn_copies.h"
 #include "cupti_hook/rerun/rnn_layout.h"
 #include "cupti_hook/rerun/scratch.h"
 
@@ -34,7 +35,7 @@ struct DnnPlace {
 class DnnChecker {
   public:
     DnnChecker(const config::ImprovePrecision& choice, Scratch& scratch) noexcept
-        : choice_(choice), scratch_(scratch) {}
+        : choice_(choice), scratch_(scratch), copies_(scratch) {}
 
     // Returns why the call will not be checked, or nullptr.
     const char* prepare(const DnnPlace& place, const libraries::Call& call, DnnPending& pending) noexcept;
@@ -43,6 +44,7 @@ class DnnChecker {
                         CheckTarget target) noexcept;
 
   private:
+    const char* plan(const DnnPlace& place, const libraries::Call& call, DnnPending& pending) noexcept;
     const char* save_inputs(const DnnPlace& place, const libraries::Call& call, bool ragged,
                             DnnPending& pending) noexcept;
     static const char* send_places(const DnnPlace& place, const libraries::Call& call,
@@ -54,6 +56,7 @@ class DnnChecker {
     CheckKernels kernels_;
     DnnContracts contracts_;
     RnnLayouts layouts_;
+    RnnCopies copies_;
 };
 
 }  // namespace fumi::rerun

@@ -106,14 +106,12 @@ const char* make_rnn(const DnnCall& call, const RnnLayout* layout, RnnProblem& p
         p.dy = layout->dy;
         p.dhy = layout->dhy;
         p.dcy = layout->dcy;
-        p.dweights_before = p.dweights;  // cuDNN adds to what is there
+        if (r.accumulates) p.dweights_before = p.dweights;
     }
     return nullptr;
 }
 
 namespace {
-
-constexpr std::size_t most_reserves = 4096;
 
 int gates_of(RnnCell cell) noexcept {
     return cell == RnnCell::lstm ? 4 : cell == RnnCell::gru ? 3 : 1;
@@ -232,39 +230,6 @@ const RnnLayouts::Weights& RnnLayouts::weights_of(const libraries::Call& call) {
     return weights;
 }
 
-// A forward call leaves its input and weights for the backward ones; backward_data its gradients for
-// backward_weights.
-const char* RnnLayouts::remember(const DnnCall& call, RnnLayout& layout) {
-    const void* const reserve = call.rnn.reserve;
-    if (call.operation == DnnOperation::rnn_forward) {
-        if (reserve == nullptr || !call.rnn.training) return nullptr;
-        if (by_reserve_.size() >= most_reserves) by_reserve_.clear();
-        RnnLayout& left = by_reserve_[reserve];
-        left = {};
-        left.x = data(call, DnnRole::x);
-        return nullptr;
-    }
-    const auto found = by_reserve_.find(reserve);
-    if (found == by_reserve_.end()) return "the forward call of this network was not seen";
-    RnnLayout& left = found->second;
-    if (call.operation == DnnOperation::rnn_backward_data) {
-        left.weights = data(call, DnnRole::weights);
-        left.cx = data(call, DnnRole::cx);
-        left.dy = data(call, DnnRole::dy);
-        left.dhy = data(call, DnnRole::dhy);
-        left.dcy = data(call, DnnRole::dcy);
-    } else if (left.weights == nullptr) {
-        return "the backward call before this one was not seen";
-    }
-    layout.x = left.x;
-    layout.weights = left.weights;
-    layout.cx = left.cx;
-    layout.dy = left.dy;
-    layout.dhy = left.dhy;
-    layout.dcy = left.dcy;
-    return nullptr;
-}
-
 RaggedPlaces ragged_places(const DnnCall& call) noexcept try {
     thread_local std::vector<std::int64_t> memory;  // keeps its size from call to call
     const libraries::DnnRnn& r = call.rnn;
@@ -291,10 +256,6 @@ const char* RnnLayouts::find(const libraries::Call& call, RnnLayout& layout) noe
     if (operation < DnnOperation::rnn_forward || operation > DnnOperation::rnn_backward_weights)
         return nullptr;
     const std::lock_guard lock(mutex_);
-    if (const char* reason = remember(*call.dnn, layout)) return reason;
-    // The backward functions are not given all that they depend on, and what earlier calls were given may be
-    // gone: torch hands over temporary copies (batch_first) whose memory is somebody else's by now.
-    if (operation != DnnOperation::rnn_forward) return "cuDNN is not given all that this gradient depends on";
     const Weights& weights = weights_of(call);
     std::copy_n(weights.of, kMostRnnLayers, layout.of);
     if (weights.reason != nullptr) return weights.reason;

@@ -18,7 +18,7 @@ struct RnnLayout {
     bool ragged = false;
     const void* lengths = nullptr;       // int32 on the device
     const void* step_offsets = nullptr;  // int64 on the device, of packed sequences
-    // From the calls before this one on the same reserve space: a backward call is not given them.
+    // Copies from the calls before this one: a backward call is not given them (rnn_copies.h).
     const void* x = nullptr;
     const void* weights = nullptr;
     const void* cx = nullptr;
@@ -38,7 +38,7 @@ struct RaggedPlaces {
 };
 RaggedPlaces ragged_places(const libraries::DnnCall& call) noexcept;
 
-// What earlier calls left to know. Any thread.
+// Where cuDNN says the weights lie, asked once for each kind of network. Any thread.
 class RnnLayouts {
   public:
     // Returns why there is none, or nullptr; does nothing for calls of other kinds.
@@ -51,11 +51,9 @@ class RnnLayouts {
     };
     using Key = std::tuple<int, int, int, int, int, int, int, int, std::size_t>;
     const Weights& weights_of(const libraries::Call& call);
-    const char* remember(const libraries::DnnCall& call, RnnLayout& layout);
 
     std::mutex mutex_;
     std::map<Key, Weights> weights_;
-    std::map<const void*, RnnLayout> by_reserve_;
 };
 
 }  // namespace fumi::rerun

@@ -47,6 +47,18 @@ std::size_t Scratch::available(CUcontext context, CUstream stream, std::uint64_t
     return std::max(own, ceiling_ - std::min(ceiling_, allocated_));
 }
 
+CUdeviceptr Scratch::take(const libraries::DriverApi& driver, std::size_t bytes) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (bytes > ceiling_ - std::min(ceiling_, allocated_) ||
+        bytes > ceiling_ / 2 - std::min(ceiling_ / 2, taken_))
+        return 0;
+    CUdeviceptr base = 0;
+    if (driver.mem_alloc(&base, bytes) != CUDA_SUCCESS) return 0;
+    allocated_ += bytes;
+    taken_ += bytes;
+    return base;
+}
+
 std::size_t Scratch::allocated() noexcept {
     const std::lock_guard lock(mutex_);
     return allocated_;

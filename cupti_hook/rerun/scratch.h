@@ -23,6 +23,8 @@ class Scratch {
     // What get() could still give that stream.
     std::size_t available(CUcontext context, CUstream stream, std::uint64_t capture) noexcept;
     std::size_t allocated() noexcept;
+    // Memory that stays the caller's, from at most half of the ceiling; 0 where there is none.
+    CUdeviceptr take(const libraries::DriverApi& driver, std::size_t bytes) noexcept;
 
   private:
     struct Key {
@@ -42,7 +44,7 @@ class Scratch {
     std::mutex mutex_;
     std::unordered_map<Key, Arena, Hash> arenas_;
     std::size_t ceiling_;
-    std::size_t allocated_ = 0;
+    std::size_t allocated_ = 0, taken_ = 0;
 };
 
 }  // namespace fumi::rerun

@@ -61,8 +61,14 @@ def test_operation_is_checked(session, operation):
     assert [tuple(row) for row in rows] == []
 
 
-def test_dropout_is_the_reason_of_one_call_only(session):
-    assert session.one("select count(*) from calls where not_checked = ?", DROPOUT) == 1
+def test_recurrent_networks_are_checked_in_all_three_calls(session):
+    for operation in RNN:
+        rows = session.rows("select shape, not_checked from calls where shape like ? and not_checked <> ''", f"{operation} %")
+        assert [row["not_checked"] for row in rows] == [DROPOUT], operation
+        shapes = {row[0].split(" ", 1)[1] for row in session.rows(
+            "select distinct shape from calls natural join checks where verdict = 'pass' and elements > 0 and shape like ?", f"{operation} %")}
+        for word in ["lstm", "gru", "tanh", "relu", "bidirectional", "layers=2", "packed", "projection"]:
+            assert any(word in shape for shape in shapes), (operation, word)
 
 
 def test_masks_states_and_lengths_are_said(session):

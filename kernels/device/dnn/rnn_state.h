@@ -78,6 +78,10 @@ struct RnnSequence {
         return base + params.at_buffers + which * params.buffer_size;
     }
 
+    // Is the program's y what this network computes from x? Where not (the forward call was at fault), the
+    // gradients depend on what only the library has, and there is nothing to compare them with.
+    FUMI_DEVICE double& y_differs() const { return base[params.at_flag].v; }
+
     FUMI_DEVICE std::int64_t row(std::int64_t t, std::int64_t step, std::int64_t batch) const {
         if (p.step_offsets == nullptr) return t * step + b * batch;
         return (memory.at(static_cast<const std::int64_t*>(p.step_offsets))[t] + b) * batch;
