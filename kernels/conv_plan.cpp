@@ -8,8 +8,15 @@ namespace {
 using namespace plans;
 
 constexpr std::int64_t kTile = 32;           // what a tile is to the GPU's kernel
-constexpr std::int64_t kSlice = 64;          // slices of K begin at multiples of this
+constexpr std::int64_t kSlice = 512;         // slices of K are no shorter: each costs a block its start
 constexpr std::int64_t kEnoughBlocks = 512;  // sampled checks are cut into slices of K up to this
+
+// What a sampled check may cost, in products: a share of the call's own, or so few that they cost nothing
+// beside a launch. Judging an element costs as much as kJudging products.
+constexpr double kShare = 1.0 / 3072;
+constexpr double kFree = 1 << 18;
+constexpr double kJudging = 256;
+constexpr std::int64_t kFewest = 16;  // a cross of 4 x 4
 
 std::int64_t spatial_size(const TensorView& view, int spatial) noexcept {
     std::int64_t count = 1;
@@ -24,21 +31,23 @@ bool broadcastable(const TensorView& view, const TensorView& to) noexcept {
     return true;
 }
 
-// rows x columns elements in each of `groups`, each a sum of k products (device/dnn/conv_places.h).
+// rows x columns elements in each of `groups`, each a sum of k products (device/dnn/conv_places.h), of which
+// a stride leaves out most in backward data.
 struct Extent {
-    std::int64_t rows, columns, groups, k;
+    std::int64_t rows, columns, groups, k, products;
 };
 Extent extent_of(const ConvProblem& p) noexcept {
     const std::int64_t in = p.w.size[1], out = p.w.size[0] / p.groups, taps = spatial_size(p.w, p.spatial);
     const std::int64_t x = p.x.size[0] * spatial_size(p.x, p.spatial),
                        y = p.y.size[0] * spatial_size(p.y, p.spatial);
+    const std::int64_t products = y * p.w.size[0] * in * taps;
     switch (p.direction) {
         case ConvDirection::forward:
-            return {out, y, p.groups, in * taps};
+            return {out, y, p.groups, in * taps, products};
         case ConvDirection::backward_data:
-            return {in, x, p.groups, out * taps};
+            return {in, x, p.groups, out * taps, products};
         case ConvDirection::backward_filter:
-            return {out, in * taps, p.groups, y};
+            return {out, in * taps, p.groups, y, products};
     }
     return {};
 }
@@ -70,12 +79,20 @@ const char* refusal(const ConvProblem& p, const DnnContract& contract) noexcept 
     return elements(output) > 0 ? "" : "no elements";
 }
 
+// The filter's gradient has few elements, each a sum over all images and positions: 64 x 64 of them would be
+// all of a small filter, and cost more than the call.
+std::int64_t affordable(const Extent& e) noexcept {
+    const double budget = std::max(static_cast<double>(e.products) * kShare, kFree);
+    return std::max(kFewest, static_cast<std::int64_t>(budget / (static_cast<double>(e.k) + kJudging)));
+}
+
 void choose_cross(ConvCheckParams& params, const Extent& e, const DnnCoverage& coverage) noexcept {
     params.rows = e.rows;
     params.columns = e.columns;
     params.batches = e.groups;
     if (coverage.sampled == 0) return;
-    const std::int64_t samples = std::clamp<std::int64_t>(coverage.samples, 1, kMostSamples);
+    const std::int64_t samples =
+        std::clamp<std::int64_t>(std::min(coverage.samples, affordable(e)), 1, kMostSamples);
     const auto side = static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(samples))));
     params.rows = std::min(e.rows, side);
     params.columns = std::min(e.columns, std::max<std::int64_t>(samples / params.rows, 1));

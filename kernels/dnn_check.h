@@ -11,8 +11,9 @@
 namespace fumi {
 
 // Full: every element of every output. Sampled: about `samples` output elements, in what each operation can
-// recompute cheaply: a cross of channels and positions (convolution), channels (batch norm), query and key
-// rows (attention), batch entries (RNN, CTC), planes (grid sampling), elements (pooling), rows (softmax).
+// recompute cheaply: a cross of channels and positions (convolution; fewer where each is a long sum),
+// channels (batch norm), query and key rows (attention), batch entries (RNN, CTC), planes (grid sampling),
+// elements (pooling), rows (softmax).
 struct DnnCoverage {
     std::int32_t sampled = 0;
     std::int64_t samples = 0;

@@ -6,6 +6,8 @@
 namespace fumi::FUMI_TARGET {
 namespace {
 
+// Left uninitialised: the body sets what it reads, and a slice of a small sample is shorter than clearing all
+// of it.
 template <class G>
 struct Workspace {
     ConvShared<G> shared;
@@ -18,14 +20,16 @@ void check(const SoftcudaBlock* given) {
     using G = Geometry<Sums>;
     const auto& params = *static_cast<const ConvCheckParams*>(given->args[0]);
     const auto block = block_of(given);
-    auto* workspace = new (std::nothrow) Workspace<G>;
+    constexpr std::align_val_t alignment{alignof(Workspace<G>)};
+    auto* workspace =
+        static_cast<Workspace<G>*>(::operator new(sizeof(Workspace<G>), alignment, std::nothrow));
     if (workspace == nullptr) {
         // No element was compared, and that is what the partial says.
         *(block.memory.at(params.common.partials) + block.index()) = ErrorStats{};
         return;
     }
     conv_check<G>(block, params, workspace->shared, workspace->sums, workspace->stats);
-    delete workspace;
+    ::operator delete(workspace, alignment);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "tests/kernels/dnn_support.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 namespace fumi::test {
@@ -77,6 +78,10 @@ void run_launches(const CheckPlan& plan) {
             body_of(launch.kernel)(&block);
         }
     }
+}
+
+Largest::~Largest() {
+    std::printf("%s: largest error / bound %.3g\n", operation_.c_str(), ratio_);
 }
 
 DnnContract plain_contract(DataType type, bool ieee) {

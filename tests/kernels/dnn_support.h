@@ -10,6 +10,11 @@
 
 namespace fumi::test {
 
+struct HostBytes {
+    const void* data;
+    std::size_t bytes;
+};
+
 enum class Format { channels_first, channels_last };
 
 class Tensor {
@@ -24,6 +29,7 @@ class Tensor {
     std::int64_t count() const;
     void fill(const std::function<double()>& draw);
     Tensor copy() const;
+    HostBytes bytes() const { return {memory_.data(), memory_.size() * sizeof(std::uint64_t)}; }
     TensorView view;
 
   private:
@@ -51,6 +57,21 @@ ErrorStats run_dnn(const Problem& problem, const DnnContract& contract, const Dn
     if (slot.sequence != 7) throw std::runtime_error("no result");
     return slot.stats;
 }
+
+// The largest error in units of the bound that legal kernels reached: printed, for docs/numerics.md. Below 1,
+// and for outputs of 16 bits close to it: a rounded result may be half a unit of its last place off, and is
+// in some element.
+class Largest {
+  public:
+    explicit Largest(std::string operation) : operation_(std::move(operation)) {}
+    Largest(const Largest&) = delete;
+    ~Largest();
+    void note(double ratio) { ratio_ = ratio > ratio_ ? ratio : ratio_; }
+
+  private:
+    std::string operation_;
+    double ratio_ = 0;
+};
 
 // Facts of a call whose operands and output have these types.
 DnnContract plain_contract(DataType type, bool ieee = true);

@@ -47,12 +47,26 @@ FUMI_DEVICE void gather_panel(const Memory& memory, const Gather& from, const Pl
 }
 
 template <class G, int kWidth>
-FUMI_DEVICE_CALL void gather(const Memory& memory, const Gather& from, const Place* lines, int count,
-                             const Place* ks, int depth, int t,
-                             double (&tile)[G::kPlanes][G::kTileK][kWidth]) {
+FUMI_DEVICE_CALL void gather_typed(const Memory& memory, const Gather& from, const Place* lines, int count,
+                                   const Place* ks, int depth, int t,
+                                   double (&tile)[G::kPlanes][G::kTileK][kWidth]) {
     with_real_type(from.type, [&](auto sample) {
         gather_panel<G, decltype(sample)>(memory, from, lines, count, ks, depth, t, tile);
     });
+}
+
+template <class G, int kWidth>
+FUMI_DEVICE void gather(const Memory& memory, const Gather& from, const Place* lines, int count,
+                        const Place* ks, int depth, int t, double (&tile)[G::kPlanes][G::kTileK][kWidth]) {
+    // A sample of few lines leaves most threads without work.
+    if (t / G::kLoadLanes < (from.k_is_near ? count : depth))
+        gather_typed<G>(memory, from, lines, count, ks, depth, t, tile);
+}
+
+// Thread t has an element of the tile.
+template <class G>
+FUMI_DEVICE bool has_work(const Tile& tile, int t) {
+    return row_of<G>(t, 0) < tile.rows && column_start<G>(t, 0) < tile.columns;
 }
 
 template <class G, class B, class SumsState>
@@ -68,7 +82,7 @@ FUMI_DEVICE void sum_tile(const B& block, const ConvGeometry& geometry, const Gr
             shared.of.columns[t] = grid.column(tile.first_column + t);
             shared.column[t] = geometry.column(shared.of.columns[t], tile.batch);
         }
-        sums[t] = {};
+        if (has_work<G>(tile, t)) sums[t] = {};
     });
     for (std::int64_t k0 = k_begin; k0 < k_end; k0 += G::kTileK) {
         const int depth = static_cast<int>(smaller(G::kTileK, k_end - k0));
@@ -83,9 +97,7 @@ FUMI_DEVICE void sum_tile(const B& block, const ConvGeometry& geometry, const Gr
         });
         block.sync();
         block.for_each_thread([&](int t) {
-            if (row_of<G>(t, 0) < tile.rows && column_start<G>(t, 0) < tile.columns) {
-                accumulate<G>(shared.of, depth, t, sums[t]);
-            }
+            if (has_work<G>(tile, t)) accumulate<G>(shared.of, depth, t, sums[t]);
         });
         block.sync();
     }
@@ -119,7 +131,7 @@ FUMI_DEVICE void conv_check(const B& block, const ConvCheckParams& params, ConvS
     const ConvGeometry geometry(params.problem);
     const Grid grid = grid_of(block.memory, params, geometry);
     const ConvJudge judge(block.memory, params, geometry);
-    block.for_each_thread([&](int t) { stats[t] = ErrorStats{}; });
+    if (params.slices == 1) block.for_each_thread([&](int t) { stats[t] = ErrorStats{}; });
     const std::int64_t elements = grid.rows * grid.columns * grid.batches;
     const std::int64_t depth = judge.factors.product ? slice_depth(geometry.k, params.slices) : 0;
     const std::int64_t tiles = tiles_in<G>(grid), per_batch = tiles / grid.batches;
@@ -128,6 +140,7 @@ FUMI_DEVICE void conv_check(const B& block, const ConvCheckParams& params, ConvS
         const std::int64_t slice = work / tiles, k0 = slice * depth;
         sum_tile<G>(block, geometry, grid, tile, k0, smaller(k0 + depth, geometry.k), shared, sums);
         block.for_each_thread([&](int t) {
+            if (!has_work<G>(tile, t)) return;
             for_each_element<G>(tile, t, sums[t], [&](int row, int column, const ElementSums& of) {
                 if (params.slices > 1) {
                     const std::int64_t at = place_of(grid, tile.first_row + row, tile.first_column + column,

@@ -23,12 +23,14 @@ struct Gather {
     DataType type = DataType::none;
     std::int32_t spatial = 0;  // coordinates that must be checked; 0: every element exists
     bool k_is_near = false;    // neighbours in memory differ in k
-    std::int32_t size[kMostSpatial] = {}, divisor[kMostSpatial] = {};
+    std::int32_t size[kMostSpatial] = {1, 1, 1}, divisor[kMostSpatial] = {1, 1, 1};
     std::int64_t stride[kMostSpatial] = {};
 
     FUMI_DEVICE bool find(const Place& line, const Place& k, std::int64_t& offset) const {
         offset = line.offset + k.offset;
-        for (int d = 0; d < spatial; ++d) {
+        if (spatial == 0) return true;
+        FUMI_UNROLL
+        for (int d = 0; d < kMostSpatial; ++d) {  // dimensions that are not there have one position
             std::int32_t at = line.at[d] + k.at[d];
             if (divisor[d] != 1) {
                 if (at % divisor[d] != 0) return false;
@@ -49,12 +51,22 @@ struct Coordinates {
 // index = outer * (product of sizes) + position, row-major over the view's spatial dimensions.
 FUMI_DEVICE Coordinates split(std::int64_t index, const TensorView& view, int spatial) {
     Coordinates c = {};
-    for (int d = spatial - 1; d >= 0; --d) {
+    int d = spatial - 1;
+    for (; d >= 0 && index > 0xffffffff; --d) {
         const std::int64_t size = view.size[2 + d];
         c.at[d] = static_cast<std::int32_t>(index % size);
         index /= size;
     }
     c.outer = index;
+    if (d < 0) return c;
+    // A division of 64 bits takes a GPU several times as long as one of 32.
+    auto rest = static_cast<std::uint32_t>(index);
+    for (; d >= 0; --d) {
+        const auto size = static_cast<std::uint32_t>(view.size[2 + d]);
+        c.at[d] = static_cast<std::int32_t>(rest % size);
+        rest /= size;
+    }
+    c.outer = rest;
     return c;
 }
 
