@@ -47,6 +47,9 @@ struct Contract {
     bool inputs_converted = false;  // TF32, FAST_16F, FAST_16BF: the kernel may round its inputs down
     bool componentwise =
         true;  // false: only norms are promised (emulated fp64), so a breach of B is a warning
+    // Every element is a sum of its own products; not so of convolutions by Winograd or FFT, whose larger
+    // error says nothing about the precision of their inputs.
+    bool direct = true;
     double reduction_error = 0;  // legal only with reduced-precision split-K: u_out (2 S - 1), relative to G
     std::string name;            // "fp32 FMA", "TF32 tensor core (sm_90)", ...
     bool calibrated = false;     // its constants were measured on the device

@@ -113,6 +113,7 @@ CheckPlan plan_check(const ConvProblem& problem, const DnnContract& contract, co
     params.problem = problem;
     params.common = common_of(contract, coverage, target);
     params.algorithm = contract.algorithm;
+    params.is_direct = contract.base.direct ? 1 : 0;
     params.winograd_outputs = contract.winograd_outputs;
     choose_cross(params, e, coverage);
     plan.elements = params.rows * params.columns * params.batches;

@@ -23,7 +23,7 @@ std::string algorithm_name(const ConvFacts& facts) {
         case ConvAlgorithm::fft:
             return "FFT";
         default:
-            return "algorithm not known, direct assumed";
+            return "algorithm not known, the widest bound of Winograd and FFT";
     }
 }
 
@@ -42,6 +42,8 @@ DnnContract contract_for(const ConvFacts& facts) {
     DnnContract contract;
     contract.base = contract_for(call);
     contract.algorithm = facts.algorithm;
+    contract.base.direct =
+        facts.algorithm == ConvAlgorithm::direct || facts.algorithm == ConvAlgorithm::implicit_gemm;
     contract.winograd_outputs = facts.winograd_outputs;
     if (contract.base.supported) contract.base.name += ", " + algorithm_name(facts);
     // The growth of F(m, 3) past m = 4 depends on the points that the library chose: no bound is known.

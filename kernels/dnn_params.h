@@ -29,6 +29,7 @@ struct ConvCheckParams {
         1;  // of K. Above 1 sums go to `sums`, slice after slice, and the second kernel judges
     SlicedSums* sums = nullptr;
     ConvAlgorithm algorithm = ConvAlgorithm::unknown;
+    std::int32_t is_direct = 0;  // by the algorithm: an element's error is that of its own products
     std::int32_t winograd_outputs = 0;
 };
 

@@ -106,9 +106,10 @@ std::string within(const ErrorStats& stats, const Contract& contract) {
     return text;
 }
 
-// Sums that round to nearest, and inputs that nothing converts: then the residual tells a lower precision.
+// Direct sums that round to nearest, and inputs that nothing converts: then the residual tells a lower
+// precision.
 bool precision_is_below(const ErrorStats& stats, const Contract& contract) {
-    const bool telling = contract.bound.beta_t == 0 && !contract.inputs_converted &&
+    const bool telling = contract.direct && contract.bound.beta_t == 0 && !contract.inputs_converted &&
                          contract.bound.exact == 0 &&
                          precision_bits(contract.output) >= contract.bound.accumulator_bits;
     if (!telling || stats.bits_elements < kFewestForPrecisionWarning || stats.sum_floor <= 0) return false;

@@ -4,6 +4,7 @@
 
 #include "cupti_hook/libraries/call_text.h"
 #include "cupti_hook/libraries/cudnn_plan.h"
+#include "cupti_hook/rerun/dnn_problem.h"
 #include "tests/hook/dnn_graphs.h"
 
 namespace fumi::test {
@@ -77,6 +78,40 @@ TEST(DnnConvolution, ForwardIsDecodedThoughItsDescriptorsAreGone) {
     EXPECT_EQ(said.compute, "32F");
     ASSERT_NE(plan.call.find(DnnRole::y), nullptr);
     EXPECT_EQ(plan.call.find(DnnRole::y)->size[3], 30);
+}
+
+TEST(DnnConvolution, TheContractIsThatOfTheAlgorithmWhereItIsKnown) {
+    libraries::DnnCall call;
+    call.operation = DnnOperation::convolution_forward;
+    call.compute_type = DataType::f32;
+    call.math_type = CUDNN_FMA_MATH;
+    const auto name = [&] { return rerun::contract_of(call, 90, true).base.name; };
+    const auto noted = [&](std::initializer_list<cudnnBackendNumericalNote_t> notes) {
+        call.engine = {};
+        call.engine.notes_known = true;
+        for (const cudnnBackendNumericalNote_t note : notes) call.engine.numerical_notes |= 1U << note;
+        return name();
+    };
+    EXPECT_EQ(noted({}), "fp32 FMA, implicit GEMM");
+    EXPECT_EQ(noted({CUDNN_NUMERICAL_NOTE_WINOGRAD, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4}),
+              "fp32 FMA, Winograd F(2, 3)");
+    EXPECT_EQ(noted({CUDNN_NUMERICAL_NOTE_WINOGRAD, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6}),
+              "fp32 FMA, Winograd F(4, 3)");
+    EXPECT_EQ(noted({CUDNN_NUMERICAL_NOTE_WINOGRAD, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13}),
+              "fp32 FMA, Winograd F(11, 3)");
+    EXPECT_EQ(noted({CUDNN_NUMERICAL_NOTE_FFT}), "fp32 FMA, FFT");
+    // The functions of before the graph API name it themselves.
+    call.engine = {};
+    const std::pair<int, const char*> named[] = {
+        {CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, "fp32 FMA, implicit GEMM"},
+        {CUDNN_CONVOLUTION_FWD_ALGO_DIRECT, "fp32 FMA, direct"},
+        {CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD_NONFUSED, "fp32 FMA, Winograd F(4, 3)"},
+        {CUDNN_CONVOLUTION_FWD_ALGO_FFT_TILING, "fp32 FMA, FFT"},
+        {-1, "fp32 FMA, algorithm not known, the widest bound of Winograd and FFT"}};
+    for (const auto& [algorithm, says] : named) {
+        call.algorithm = algorithm;
+        EXPECT_EQ(name(), says);
+    }
 }
 
 TEST(DnnConvolution, BothGradientsAreDecoded) {

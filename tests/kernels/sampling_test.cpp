@@ -158,12 +158,14 @@ TEST(GridSample, AgreesWithANaiveReference) {
 
 TEST(GridSample, LegalKernelsPassAndFaultsFail) {
     std::mt19937_64 g(3);
+    Largest largest("grid sampling");
     for (const Distribution d : kDistributions) {
         Sampled s(draws(d, g), DataType::f32);
         s.run<float>(true);
         const DnnContract contract = plain_contract(DataType::f32);
         Assessment a = assess(run_dnn(s.p, contract), contract, s.p);
         EXPECT_EQ(a.verdict, Judgement::pass) << a.reason;
+        largest.note(a.ratio);
         s.y.put(50, s.y[50] + 0.5);
         a = assess(run_dnn(s.p, contract), contract, s.p);
         EXPECT_EQ(a.verdict, Judgement::fail);

@@ -117,31 +117,55 @@ FUMI_DEVICE_CALL double fft_sum(const Memory& memory, const ConvGeometry& geomet
     return sum;
 }
 
+// k is a sum over taps within each of `outer` channels (the filter's gradient: positions, images).
+FUMI_DEVICE std::int64_t inner_of(const ConvProblem& p) {
+    return positions(p.direction == ConvDirection::backward_filter ? p.y : p.w, p.spatial);
+}
+FUMI_DEVICE double transformed_sums(const BoundNumbers& bound, double terms) {
+    return bound.u_acc * (2 * sqrt(terms) + bound.beta_t * terms + 8);
+}
+
+FUMI_DEVICE double winograd_allowance(const Memory& memory, const ConvCheckParams& params,
+                                      const ConvGeometry& geometry, const Place& row, const Place& column) {
+    const ConvProblem& p = params.problem;
+    // c of one dimension: the largest sqrt( sum over j, s of (A_ji G_jt B_sj)^2 ) over outputs i and taps t.
+    double growth = 1;
+    for (int d = 0; d < p.spatial; ++d) growth *= params.winograd_outputs <= 2 ? 1.74 : 9.0;
+    // Transformed operands may be kept in the operands' type.
+    const double u = power_of_two(-format_of(p.x.type).bits);
+    double terms = static_cast<double>(geometry.k) / static_cast<double>(inner_of(p));
+    if (p.direction == ConvDirection::backward_filter) terms = static_cast<double>(geometry.k);
+    return fmax(u, transformed_sums(params.common.bound, terms)) * growth *
+           winograd_sum(memory, geometry, row, column, params.winograd_outputs);
+}
+
+FUMI_DEVICE double fft_allowance(const Memory& memory, const ConvCheckParams& params,
+                                 const ConvGeometry& geometry, const Place& row, const Place& column) {
+    const ConvProblem& p = params.problem;
+    const BoundNumbers& bound = params.common.bound;
+    double size = 1;
+    const TensorView& plane = p.direction == ConvDirection::backward_data ? p.y : p.x;
+    for (int d = 0; d < p.spatial; ++d) size *= static_cast<double>(plane.size[2 + d] + p.w.size[2 + d]);
+    const std::int64_t inner = inner_of(p);
+    const double outer = static_cast<double>(geometry.k) / static_cast<double>(inner);
+    return (2 * bound.u_acc * log2(size) + transformed_sums(bound, outer)) *
+           fft_sum(memory, geometry, row, column, inner);
+}
+
 // What the algorithm may add to the bound of a direct sum (docs/numerics.md). Only asked for elements that
-// break the direct bound, so it may be slow.
+// break the direct bound, so it may be slow. Both algorithms are for strides and dilations of 1.
 FUMI_DEVICE_CALL double algorithm_allowance(const Memory& memory, const ConvCheckParams& params,
                                             const ConvGeometry& geometry, const Place& row,
                                             const Place& column) {
     const ConvProblem& p = params.problem;
-    const BoundNumbers& bound = params.common.bound;
-    if (params.algorithm == ConvAlgorithm::winograd) {
-        double growth = 1;  // c_m of one dimension: 4 for F(2, 3), 29.4 for F(4, 3)
-        for (int d = 0; d < p.spatial; ++d) growth *= params.winograd_outputs <= 2 ? 4.0 : 29.4;
-        // Transformed operands may be kept in the operands' type.
-        const double u = power_of_two(-format_of(p.x.type).bits);
-        const double k = static_cast<double>(geometry.k);
-        return fmax(u, bound.u_acc * (2 * sqrt(k) + bound.beta_t * k + 8)) * growth *
-               winograd_sum(memory, geometry, row, column, params.winograd_outputs);
-    }
-    double size = 1;
-    const TensorView& plane = p.direction == ConvDirection::backward_data ? p.y : p.x;
-    for (int d = 0; d < p.spatial; ++d) size *= static_cast<double>(plane.size[2 + d] + p.w.size[2 + d]);
-    const std::int64_t inner =
-        positions(p.direction == ConvDirection::backward_filter ? p.y : p.w, p.spatial);
-    const double taps = static_cast<double>(smaller(inner, positions(p.w, p.spatial)));
-    const double outer = static_cast<double>(geometry.k) / static_cast<double>(inner);
-    return bound.u_acc * (7 * log2(size) * (2 + sqrt(taps)) + 2 * sqrt(outer) + bound.beta_t * outer + 4) *
-           fft_sum(memory, geometry, row, column, inner);
+    double allowance = 0;
+    for (int d = 0; d < p.spatial; ++d)
+        if (p.stride[d] != 1 || p.dilation[d] != 1) return 0;
+    if (params.algorithm != ConvAlgorithm::fft)
+        allowance = winograd_allowance(memory, params, geometry, row, column);
+    if (params.algorithm != ConvAlgorithm::winograd)
+        allowance = fmax(allowance, fft_allowance(memory, params, geometry, row, column));
+    return allowance;
 }
 
 FUMI_DEVICE_CALL void judge_conv_element(const ConvJudge& judge, ErrorStats& stats, const ElementSums& sums,
@@ -160,7 +184,7 @@ FUMI_DEVICE_CALL void judge_conv_element(const ConvJudge& judge, ErrorStats& sta
     Position at = {0, 0, c.outer * output.size[1] + second};
     for (int d = 0; d < p.spatial; ++d) at.batch = at.batch * output.size[2 + d] + c.at[d];
 
-    const bool direct = judge.params.algorithm < ConvAlgorithm::winograd;
+    const bool direct = judge.params.is_direct != 0;
     if (direct && p.intermediate == DataType::none) {
         judge_element(stats, judge.memory, gemm, judge.factors, sums, at, false);
         return;

@@ -53,7 +53,9 @@ FUMI_DEVICE Tracked inverse_root(const BoundNumbers& bound, double variance, dou
     const double exact = 1 / sqrt(variance + epsilon);
     const double low = fmax(variance - error, 0.0) + epsilon * (1 - 4 * bound.u_acc);
     const double high = 1 / sqrt(low) - exact, down = exact - 1 / sqrt(variance + error + epsilon);
-    return {exact, fmax(high, down) + 4 * bound.u_acc * exact};
+    // A one-pass form may leave a variance of 0, which lies at the end of the interval: what its root and
+    // product round counts from there.
+    return {exact, fmax(high, down) * (1 + 8 * bound.u_acc) + 4 * bound.u_acc * exact};
 }
 
 template <class B>
