@@ -2,9 +2,11 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
+#include "kernels/check_launch.h"
 #include "kernels/host_bodies.h"
 
 namespace fumi::test {
@@ -19,13 +21,10 @@ void check(CUresult result, const char* call) {
 class Translation {
   public:
     Translation(Driver& driver, const Workload& workload) : driver_(driver) {
-        for (const auto& block : workload.memory()) {
-            if (block.empty()) continue;
-            const auto begin = reinterpret_cast<std::uintptr_t>(block.data());
-            const std::size_t bytes = block.size() * sizeof(std::uint64_t);
-            blocks_.push_back({begin, bytes, driver.allocate(bytes)});
-            driver.copy_in(blocks_.back().device, block.data(), bytes);
-        }
+        for (const auto& block : workload.memory()) add({block.data(), block.size() * sizeof(std::uint64_t)});
+    }
+    Translation(Driver& driver, const std::vector<HostBytes>& memory) : driver_(driver) {
+        for (const HostBytes& block : memory) add(block);
     }
     template <class T>
     const T* operator()(const T* pointer) const {
@@ -48,6 +47,12 @@ class Translation {
     }
 
   private:
+    void add(const HostBytes& block) {
+        if (block.bytes == 0) return;
+        blocks_.push_back(
+            {reinterpret_cast<std::uintptr_t>(block.data), block.bytes, driver_.allocate(block.bytes)});
+        driver_.copy_in(blocks_.back().device, block.data, block.bytes);
+    }
     struct Block {
         std::uintptr_t begin;
         std::size_t bytes;
@@ -90,7 +95,9 @@ Driver::Driver() {
             throw std::runtime_error("a kernel's name is taken already");
         }
     }
-    DRIVER(cuLibraryLoadData, &code_, fatbin(), nullptr, nullptr, 0, nullptr, nullptr, 0);
+    for (const DeviceImage& image : device_images())
+        DRIVER(cuLibraryLoadData, &code_.emplace_back(), image.data, nullptr, nullptr, 0, nullptr, nullptr,
+               0);
 }
 
 CUdeviceptr Driver::allocate(std::size_t bytes) {
@@ -115,8 +122,13 @@ void* Driver::allocate_pinned(std::size_t bytes) {
 CUfunction Driver::function(const char* kernel) {
     CUfunction& found = functions_[kernel];
     if (found == nullptr) {
+        const std::span<const CheckKernel> known = check_kernels();
+        const auto place = std::find_if(known.begin(), known.end(), [&](const CheckKernel& k) {
+            return std::strcmp(k.name, kernel) == 0;
+        });
+        if (place == known.end()) throw std::runtime_error(std::string("no kernel ") + kernel);
         CUkernel handle = nullptr;
-        DRIVER(cuLibraryGetKernel, &handle, code_, kernel);
+        DRIVER(cuLibraryGetKernel, &handle, code_[static_cast<std::size_t>(place->image)], kernel);
         DRIVER(cuKernelGetFunction, &found, handle);
     }
     return found;
@@ -136,6 +148,17 @@ void Driver::release() {
     for (void* pointer : pinned_) DRIVER(cuMemFreeHost, pointer);
     device_.clear();
     pinned_.clear();
+}
+
+void copy_to_device(Driver& driver, const std::vector<HostBytes>& memory, void* problem,
+                    std::size_t problem_bytes) {
+    const Translation translate(driver, memory);
+    for (std::size_t at = 0; at + sizeof(const char*) <= problem_bytes; at += sizeof(const char*)) {
+        const char* pointer = nullptr;
+        std::memcpy(&pointer, static_cast<char*>(problem) + at, sizeof pointer);
+        pointer = translate(pointer);
+        std::memcpy(static_cast<char*>(problem) + at, &pointer, sizeof pointer);
+    }
 }
 
 GemmProblem on_device(Driver& driver, const Workload& workload) {

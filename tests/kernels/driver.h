@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "tests/kernels/support.h"
+#include "tests/kernels/dnn_support.h"
 
 namespace fumi::test {
 
@@ -28,13 +28,18 @@ class Driver {
     F entry(const char* name);
     CUfunction function(const char* kernel);
     void* library_ = nullptr;
-    CUlibrary code_ = nullptr;
+    std::vector<CUlibrary> code_;  // an image each
     bool software_ = false;
     std::string name_;
     std::unordered_map<std::string, CUfunction> functions_;
     std::vector<CUdeviceptr> device_;
     std::vector<void*> pinned_;
 };
+
+// Copies `memory` to the device, and turns every pointer into it in the problem (plain data, pointers at
+// multiples of their size) into one into the copy.
+void copy_to_device(Driver& driver, const std::vector<HostBytes>& memory, void* problem,
+                    std::size_t problem_bytes);
 
 // A copy of the workload's problem whose every pointer is a device pointer to a copy of its memory.
 GemmProblem on_device(Driver& driver, const Workload& workload);

@@ -9,9 +9,8 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <nlohmann/json.hpp>
 
-#include "tests/kernels/driver.h"
+#include "tests/kernels/gpu_kernels.h"
 
 namespace fumi::test {
 namespace {
@@ -44,6 +43,8 @@ bool same_number(double a, double b) {
 bool close(double a, double b, double scale) {
     return std::fabs(a - b) <= 1e-12 * std::fabs(scale);
 }
+
+}  // namespace
 
 json differences(const ErrorStats& device, const ErrorStats& host, bool transcendental) {
     json all = json::array();
@@ -91,6 +92,8 @@ json differences(const ErrorStats& device, const ErrorStats& host, bool transcen
     sum("sum_floor", device.sum_floor, host.sum_floor, host.sum_floor);
     return all;
 }
+
+namespace {
 
 // Variants: layouts, batches by stride and by pointers, epilogues, planted errors.
 Workload build(const Case& one, int variant, std::mt19937_64& g) {
@@ -190,6 +193,10 @@ int run(bool timed) {
                 report["results"].push_back(std::move(result));
             }
         }
+    }
+    for (json& result : compare_dnn_kernels(driver)) {
+        ok = ok && result["ok"].get<bool>();
+        report["results"].push_back(std::move(result));
     }
     for (const Case& one : {kCases[0], kCases[1], kCases[3], kCases[8]}) {
         if (!timed) break;
