@@ -78,6 +78,7 @@ TEST(Conv, LegalKernelsPass) {
                           {DataType::f16, false, {Model::tensor_core, 16, 25}},
                           {DataType::f64, true, {}}};
     std::mt19937_64 g(2);
+    Largest fp32("convolution, fp32"), wide("convolution, fp64"), rounded("convolution, fp16 and bf16");
     int turn = 0;
     for (const ConvCase& c : kCases) {
         for (const Kind& kind : kinds) {
@@ -89,6 +90,8 @@ TEST(Conv, LegalKernelsPass) {
                     conv.compute(kind.how);
                     const DnnContract contract = contract_of(kind.type, kind.ieee);
                     const Assessment a = assess(run_dnn(conv.p, contract), contract, conv.p);
+                    (kind.type == DataType::f32 ? fp32 : (kind.type == DataType::f64 ? wide : rounded))
+                        .note(a.ratio);
                     ASSERT_EQ(a.verdict, Judgement::pass) << name(d) << ": " << a.reason;
                 }
             }
