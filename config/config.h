@@ -37,6 +37,20 @@ struct Limits {
     double flush_seconds = 1.0;  // limits.flush: 1s
 };
 
+struct TypeLimit {
+    std::string type;  // of the output, as a session names it: fp32; "": of every other
+    double limit;
+};
+
+// Limits of one's own on what improve_precision measures, and the Python FuMi's: a row beside the verdict.
+struct Thresholds {
+    double bound = 0;                           // largest |e| / B; 0: none
+    std::vector<TypeLimit> absolute, relative;  // largest |e|, largest |e| / |R|
+    bool fumi = false;    // thresholds.measures: norm ratios and the largest |a - b| / |a + b|
+    bool decide = false;  // what is over them fails; else it is only said
+    bool any() const noexcept { return fumi || bound > 0 || !absolute.empty() || !relative.empty(); }
+};
+
 struct Config {
     std::string profile;  // quick | always_on | thorough | paranoid; "" where modes were named without one
     std::vector<Mode> modes = {Mode::trace, Mode::improve_precision,
@@ -44,6 +58,7 @@ struct Config {
     ImprovePrecision improve_precision;
     Checksum checksum;
     Repeat repeat;
+    Thresholds thresholds;
     Limits limits;
     std::vector<std::string> apis;       // globs over torch API names, empty = all
     std::vector<std::string> functions;  // globs over library function names, empty = all

@@ -123,6 +123,24 @@ void set_functions(Config* config, const Values& values, Faults* faults) {
     }
 }
 
+// One number for every type of output, or TYPE=NUMBER.
+void set_limits(std::vector<TypeLimit>* limits, const Values& values, const char* key, Faults* faults) {
+    static const std::vector<std::string> types = {"fp64",      "fp32",      "fp16",      "bf16",
+                                                   "e4m3",      "e5m2",      "int8",      "int32",
+                                                   "complex32", "complex64", "complex128"};
+    limits->clear();
+    for (const Value& value : values) {
+        const std::size_t equals = value.text.find('=');
+        Value type = value, number = value;
+        type.text = equals == std::string::npos ? "" : value.text.substr(0, equals);
+        if (equals != std::string::npos) number.text = value.text.substr(equals + 1);
+        if (!type.text.empty() && choice(type, key, types, faults) < 0) continue;
+        double limit = -1;
+        assign(&limit, parse_number(number.text), number, key, "a number such as 1e-5, 0 or more", faults);
+        if (limit >= 0) limits->push_back({type.text, limit});
+    }
+}
+
 void set_layer_type(Config* config, const Values& values, Faults* faults) {
     const Value& value = values[0];
     if (value.text == "check")
@@ -172,6 +190,28 @@ const std::vector<Key>& keys() {
          [](Config* c, const Values& v, Faults* f) { count(&c->checksum.every, v[0], "every", 1, f); }},
         {"repeat.every", false,
          [](Config* c, const Values& v, Faults* f) { count(&c->repeat.every, v[0], "every", 1, f); }},
+        {"thresholds.bound", false,
+         [](Config* c, const Values& v, Faults* f) {
+             assign(&c->thresholds.bound, parse_number(v[0].text), v[0], "bound",
+                    "a number such as 0.5, 0 or more", f);
+         }},
+        {"thresholds.absolute", true,
+         [](Config* c, const Values& v, Faults* f) {
+             set_limits(&c->thresholds.absolute, v, "absolute", f);
+         }},
+        {"thresholds.relative", true,
+         [](Config* c, const Values& v, Faults* f) {
+             set_limits(&c->thresholds.relative, v, "relative", f);
+         }},
+        {"thresholds.measures", false,
+         [](Config* c, const Values& v, Faults* f) {
+             const int word = choice(v[0], "measures", {"none", "fumi"}, f);
+             if (word >= 0) c->thresholds.fumi = word == 1;
+         }},
+        {"thresholds.decide", false,
+         [](Config* c, const Values& v, Faults* f) {
+             assign(&c->thresholds.decide, parse_bool(v[0].text), v[0], "decide", "true or false", f);
+         }},
         {"limits.scratch", false,
          [](Config* c, const Values& v, Faults* f) {
              assign(&c->limits.scratch_bytes, parse_size(v[0].text), v[0], "scratch", "a size such as 256MiB",

@@ -22,6 +22,22 @@ void print_list(std::ostream& out, const char* key, const std::vector<std::strin
     out << "]\n";
 }
 
+void print_limits(std::ostream& out, const char* key, const std::vector<TypeLimit>& limits) {
+    out << "  " << key << ": [";
+    for (std::size_t i = 0; i < limits.size(); ++i)
+        out << (i > 0 ? ", " : "") << limits[i].type << (limits[i].type.empty() ? "" : "=")
+            << print_number(limits[i].limit);
+    out << "]\n";
+}
+
+void print_thresholds(std::ostream& out, const Thresholds& thresholds) {
+    out << "thresholds:\n  bound: " << print_number(thresholds.bound) << "\n";
+    print_limits(out, "absolute", thresholds.absolute);
+    print_limits(out, "relative", thresholds.relative);
+    out << "  measures: " << (thresholds.fumi ? "fumi" : "none")
+        << "\n  decide: " << (thresholds.decide ? "true" : "false") << "\n";
+}
+
 }  // namespace
 
 std::string print(const Config& config) {
@@ -37,6 +53,7 @@ std::string print(const Config& config) {
     out << "checksum:\n  columns: " << config.checksum.columns << "\n  vectors: " << config.checksum.vectors
         << "\n  every: " << config.checksum.every << "\n";
     out << "repeat:\n  every: " << config.repeat.every << "\n";
+    print_thresholds(out, config.thresholds);
     const Limits& limits = config.limits;
     out << "limits:\n  scratch: " << print_size(limits.scratch_bytes)
         << "\n  overhead: " << print_share(limits.overhead) << "\n  calls: " << limits.max_calls

@@ -72,6 +72,12 @@ std::optional<std::int64_t> parse_integer(std::string_view text) {
     return value;
 }
 
+std::optional<double> parse_number(std::string_view text) {
+    const auto quantity = split(text);
+    if (!quantity || !quantity->unit.empty()) return std::nullopt;
+    return quantity->number;
+}
+
 std::optional<std::int64_t> parse_size(std::string_view text) {
     const auto bytes = scaled(text, size_units);
     if (!bytes || *bytes > 9e18) return std::nullopt;
@@ -98,6 +104,10 @@ std::optional<bool> parse_bool(std::string_view text) {
     if (lower == "true" || lower == "yes" || lower == "on") return true;
     if (lower == "false" || lower == "no" || lower == "off") return false;
     return std::nullopt;
+}
+
+std::string print_number(double number) {
+    return print_number(number, "");
 }
 
 std::string print_size(std::int64_t bytes) {

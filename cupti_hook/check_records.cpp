@@ -34,6 +34,7 @@ void fill_precision(CheckRecord& record, const rerun::Entry& entry, const rerun:
     record.amplification = found.max_kappa;
     record.mismatches = found.mismatches;
     record.nonfinite = found.nonfinite;
+    if (record.nonfinite > 0) record.inputs_finite = stats.nonfinite_inputs > 0 ? 0 : 1;
     record.verdict = static_cast<Verdict>(found.verdict);
     record.reason = found.reason;
 }
@@ -120,6 +121,7 @@ void fill_checksum(CheckRecord& record, const rerun::Entry& entry, const rerun::
     record.elements = static_cast<std::int64_t>(stats.elements);
     record.mismatches = static_cast<std::int64_t>(stats.mismatches);
     record.nonfinite = static_cast<std::int64_t>(stats.nonfinite);
+    if (record.nonfinite > 0 && *check.limit == '\0') record.inputs_finite = stats.rel_elements > 0 ? 0 : 1;
     record.verdict = Verdict::pass;
     judge_checksum(record, entry, check, stats);
 }

@@ -18,6 +18,7 @@
 #include "cupti_hook/message.h"
 #include "cupti_hook/rerun/dnn_problem.h"
 #include "cupti_hook/session_file.h"
+#include "cupti_hook/thresholds.h"
 
 namespace fumi {
 
@@ -201,6 +202,12 @@ void Drainer::write_check(const rerun::Entry& entry, const rerun::Check& check, 
     session::CheckRecord record = check_record(entry, check, stats, ring_.slot(check));
     record.check_id = check_id;
     writer_->add(record);
+    if (check.mode != config::Mode::improve_precision || !config_.thresholds.any()) return;
+    const Contract& contract = entry.dnn_contract != nullptr ? entry.dnn_contract->base : *entry.contract;
+    session::CheckRecord beside = threshold_record(config_.thresholds, record, stats, contract.output);
+    // The last of the ids that a captured call has: no mode comes so far.
+    if (check_id != 0) beside.check_id = check_id + (rerun::max_checks - 1 - (&check - entry.checks));
+    writer_->add(beside);
 }
 
 void Drainer::flush() {

@@ -38,6 +38,8 @@ struct BoundNumbers {
     double absolute = 0;  // what else one element may err by, in absolute terms
     std::int32_t accumulator_bits = 24;  // p_acc
     std::int32_t exact = 0;              // integer accumulation: equality is the test
+    std::int32_t measures = 0;           // the Python FuMi's measures are taken beside
+    std::int32_t reserved = 0;
 };
 
 struct Contract {

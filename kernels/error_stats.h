@@ -14,8 +14,9 @@ struct ErrorStats {
     std::uint64_t nonfinite_reference =
         0;  // the reference itself is not finite (or overflows the output type): not comparable
     std::uint64_t nonfinite_unexpected =
-        0;                         // output not finite where the reference is finite, or the other way round
-    std::uint64_t mismatches = 0;  // elements over their bound (integer outputs: unequal)
+        0;  // output not finite where the reference is finite, or the other way round
+    std::uint64_t nonfinite_inputs = 0;  // output not finite, and neither is what it is made of
+    std::uint64_t mismatches = 0;        // elements over their bound (integer outputs: unequal)
     std::uint64_t aux_mismatches = 0;  // those of them that are in the epilogue's auxiliary output, not in D
     double max_abs_err = 0;            // max |e|
     double max_rel_err = 0;            // max |e| / |R|, R != 0
@@ -36,6 +37,9 @@ struct ErrorStats {
     double sum_floor =
         0;  // sum of the variance of e/sqrt(Q) that a legal accumulation and output rounding explain
     std::uint64_t bits_elements = 0;
+    // The Python FuMi's measures, where BoundNumbers::measures asks for them: norms, and max |C - R| / |C +
+    // R|.
+    double sum_abs_c = 0, max_abs_c = 0, max_abs_r = 0, max_symmetric = 0;
     std::uint64_t launches = 0;  // how many runs of the check are merged here (graph replays count once each)
 };
 

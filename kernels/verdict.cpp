@@ -89,11 +89,13 @@ std::string breach(const ErrorStats& stats, const Contract& contract, const std:
 }
 
 std::string within(const ErrorStats& stats, const Contract& contract) {
-    if (stats.elements == 0) {
-        return fmt::format(
-            "no element is finite ({} of them), as the reference is not or leaves the output's range",
-            stats.nonfinite_reference);
-    }
+    const char* cause =
+        stats.nonfinite_inputs > 0 ? "as the inputs were not" : "they left the range of their type";
+    if (stats.elements == 0)
+        return stats.nonfinite > 0
+                   ? fmt::format("no element is finite ({} of them): {}", stats.nonfinite, cause)
+                   : fmt::format("no element could be compared ({} of them): their references are not finite",
+                                 stats.nonfinite_reference);
     if (contract.bound.exact != 0) return fmt::format("equal to the exact result ({})", contract.name);
     std::string text = fmt::format("within {}: eta {:.3g} u, at most {:.3g} of the bound", contract.name,
                                    worst_eta(stats), stats.max_ratio);
@@ -101,8 +103,7 @@ std::string within(const ErrorStats& stats, const Contract& contract) {
         text += fmt::format("; relative errors up to {:.2g} come from the data (kappa up to {:.2g})",
                             stats.max_rel_err, stats.max_kappa);
     }
-    if (stats.nonfinite > 0)
-        text += fmt::format("; {} elements are not finite, as they should be", stats.nonfinite);
+    if (stats.nonfinite > 0) text += fmt::format("; {} elements are not finite: {}", stats.nonfinite, cause);
     return text;
 }
 

@@ -66,7 +66,8 @@ class Checker {
           checksum_(config.checksum),
           scratch_(static_cast<std::size_t>(config.limits.scratch_bytes)),
           ring_(ring),
-          dnn_(choice_, scratch_) {}
+          contracts_(config.thresholds.fumi),
+          dnn_(choice_, config.thresholds.fumi, scratch_) {}
 
     // Before the call: sees to memory, and saves C where the call overwrites it. False, with
     // entry.not_checked set, where there will be no check. entry.checked tells enqueue().

@@ -76,7 +76,9 @@ const Contract* Contracts::find(const CallFacts& given) noexcept try {
         f.capability,   f.ieee};
     const std::lock_guard lock(mutex_);
     if (const auto found = known_.find(key); found != known_.end()) return found->second.get();
-    return known_.emplace(key, std::make_unique<const Contract>(contract_for(f))).first->second.get();
+    Contract contract = contract_for(f);
+    contract.bound.measures = measures_ ? 1 : 0;
+    return known_.emplace(key, std::make_unique<const Contract>(std::move(contract))).first->second.get();
 } catch (const std::bad_alloc&) {
     return nullptr;
 }

@@ -20,11 +20,14 @@ const std::string& calibration_text() noexcept;
 
 class Contracts {
   public:
+    // `measures`: the Python FuMi's are taken too.
+    explicit Contracts(bool measures) noexcept : measures_(measures) {}
     // For the life of the process; nullptr where memory runs out.
     const Contract* find(const CallFacts& facts) noexcept;
 
   private:
     using Key = std::tuple<int, bool, bool, int, DataType, DataType, DataType, int, bool>;
+    const bool measures_;
     std::mutex mutex_;
     std::map<Key, std::unique_ptr<const Contract>> known_;
 };

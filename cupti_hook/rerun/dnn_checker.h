@@ -34,8 +34,8 @@ struct DnnPlace {
 
 class DnnChecker {
   public:
-    DnnChecker(const config::ImprovePrecision& choice, Scratch& scratch) noexcept
-        : choice_(choice), scratch_(scratch), copies_(scratch) {}
+    DnnChecker(const config::ImprovePrecision& choice, bool measures, Scratch& scratch) noexcept
+        : choice_(choice), scratch_(scratch), contracts_(measures), copies_(scratch) {}
 
     // Returns why the call will not be checked, or nullptr.
     const char* prepare(const DnnPlace& place, const libraries::Call& call, DnnPending& pending) noexcept;

@@ -182,8 +182,9 @@ const DnnContract* DnnContracts::find(const DnnCall& call, int capability, bool 
     add(ieee ? 1 : 0, 1);
     const std::lock_guard lock(mutex_);
     if (const auto found = known_.find(key); found != known_.end()) return found->second.get();
-    return known_.emplace(key, std::make_unique<const DnnContract>(contract_of(call, capability, ieee)))
-        .first->second.get();
+    DnnContract contract = contract_of(call, capability, ieee);
+    contract.base.bound.measures = measures_ ? 1 : 0;
+    return known_.emplace(key, std::make_unique<const DnnContract>(std::move(contract))).first->second.get();
 } catch (const std::bad_alloc&) {
     return nullptr;
 }

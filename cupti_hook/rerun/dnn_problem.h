@@ -69,10 +69,12 @@ Assessment assess(const ErrorStats& stats, const DnnContract& contract, const li
 // Contracts, made once for each combination of facts.
 class DnnContracts {
   public:
+    explicit DnnContracts(bool measures) noexcept : measures_(measures) {}
     // For the life of the process; nullptr where memory runs out.
     const DnnContract* find(const libraries::DnnCall& call, int capability, bool ieee) noexcept;
 
   private:
+    const bool measures_;
     std::mutex mutex_;
     std::unordered_map<std::uint64_t, std::unique_ptr<const DnnContract>> known_;
 };

@@ -185,6 +185,15 @@ std::vector<Suspect> Reader::worst(int limit) const {
     return suspects;
 }
 
+std::optional<NonFinite> Reader::first_nonfinite() const {
+    Statement query(impl_->db.get(), R"sql(
+        SELECT c.*, n.elements, n.inputs, (SELECT max(verdict) FROM check_row WHERE call_id = n.call_id)
+        FROM (SELECT * FROM nonfinite LIMIT 1) n JOIN calls c ON c.call_id = n.call_id)sql");
+    if (!query.step()) return std::nullopt;
+    return NonFinite{read_call(query, 0), query.integer(call_columns), query.text(call_columns + 1),
+                     static_cast<Verdict>(query.integer(call_columns + 2))};
+}
+
 void Reader::checks(const std::function<bool(const Suspect&)>& visit, std::int64_t every) const {
     Statement query(impl_->db.get(), R"sql(
         SELECT c.*, k.* FROM checks k JOIN calls c ON c.call_id = k.call_id

@@ -4,6 +4,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,6 +40,13 @@ struct Missed {  // calls that were not checked, by reason
     std::int64_t calls = 0;
 };
 
+struct NonFinite {  // of a call whose output was not finite
+    CallRecord call;
+    std::int64_t elements = 0;        // as many as one of its checks saw
+    std::string inputs;               // finite | not finite | "" where that is not known
+    Verdict verdict = Verdict::none;  // the call's
+};
+
 struct Suspect {  // a check and its call
     CallRecord call;
     CheckRecord check;
@@ -63,6 +71,7 @@ class Reader {
     std::vector<Missed> missed() const;      // the most frequent reason first
     std::vector<Suspect> worst(
         int limit) const;  // checks, the worst first: by verdict, then by share of the bound
+    std::optional<NonFinite> first_nonfinite() const;  // of the checked calls, in order of issue
     // Every check with its call in order of issue, until the callback returns false. every > 1: all that warn
     // or fail, and each n-th of the others.
     void checks(const std::function<bool(const Suspect&)>& visit, std::int64_t every = 1) const;

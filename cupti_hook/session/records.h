@@ -50,6 +50,7 @@ struct CheckRecord {
     double significant_digits;
     std::int64_t mismatches = 0;
     std::int64_t nonfinite = 0;
+    std::int32_t inputs_finite = -1;  // where nonfinite > 0: whether their inputs were all finite; -1 unknown
     Verdict verdict = Verdict::none;
     std::string
         reason;  // one sentence: what is wrong or what contract was used; worst element and values on a fail

@@ -21,8 +21,9 @@ CREATE TABLE check_row(
     coverage INTEGER NOT NULL, elements INTEGER NOT NULL, max_abs_err REAL, max_rel_err REAL, rms_rel_err REAL,
     backward_error REAL, bound REAL, effective_bits REAL, amplification REAL, significant_digits REAL,
     mismatches INTEGER NOT NULL, nonfinite INTEGER NOT NULL, verdict INTEGER NOT NULL, reason INTEGER NOT NULL,
-    check_ns INTEGER NOT NULL, launches INTEGER NOT NULL);
+    check_ns INTEGER NOT NULL, launches INTEGER NOT NULL, inputs_finite INTEGER);
 CREATE INDEX check_of_call ON check_row(call_id);
+CREATE INDEX check_not_finite ON check_row(call_id) WHERE nonfinite > 0;
 
 CREATE VIEW session AS SELECT key, value FROM session_value;
 
@@ -58,6 +59,12 @@ CREATE VIEW checks AS SELECT
     (SELECT text FROM string WHERE id = k.reason) AS reason,
     k.check_ns AS check_ns
 FROM check_row k;
+
+CREATE VIEW nonfinite AS SELECT
+    k.call_id AS call_id, c.api AS api, c.phase AS phase, c.location AS location, c.module AS module,
+    c.function AS function, max(k.nonfinite) AS elements,
+    CASE min(k.inputs_finite) WHEN 1 THEN 'finite' WHEN 0 THEN 'not finite' ELSE '' END AS inputs
+FROM check_row k JOIN calls c ON c.call_id = k.call_id WHERE k.nonfinite > 0 GROUP BY k.call_id ORDER BY k.call_id;
 
 CREATE VIEW apis AS
 WITH per_call AS (

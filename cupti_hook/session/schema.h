@@ -1,5 +1,5 @@
-// The SQL of a .fumi file. The views are its public face (session, calls, checks, apis); the tables under
-// them may change with schema_version, which is the file's PRAGMA user_version.
+// The SQL of a .fumi file. The views are its public face (session, calls, checks, nonfinite, apis); the
+// tables under them may change with schema_version, which is the file's PRAGMA user_version.
 #pragma once
 
 namespace fumi::session {

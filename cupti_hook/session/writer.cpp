@@ -70,7 +70,7 @@ struct Writer::Impl {
         insert_value = {d, "INSERT OR REPLACE INTO session_value VALUES(?,?)"};
         insert_call = {d, "INSERT INTO call_row VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"};
         insert_check = {d,
-                        "INSERT OR REPLACE INTO check_row VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"};
+                        "INSERT OR REPLACE INTO check_row VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"};
         set_not_checked = {d, "UPDATE call_row SET not_checked = ? WHERE call_id = ?"};
         return insert_string.ok() && find_string.ok() && insert_value.ok() && insert_call.ok() &&
                insert_check.ok() && set_not_checked.ok();
@@ -199,7 +199,9 @@ bool Writer::add(const CheckRecord& k) noexcept {
             .bind(k.nonfinite)
             .bind(static_cast<std::int64_t>(k.verdict))
             .bind(reason);
-        return w.insert_check.bind(k.check_ns).bind(k.launches).run() || w.fail("a check cannot be stored");
+        w.insert_check.bind(k.check_ns).bind(k.launches);
+        k.inputs_finite < 0 ? w.insert_check.bind_null() : w.insert_check.bind(std::int64_t{k.inputs_finite});
+        return w.insert_check.run() || w.fail("a check cannot be stored");
     });
 }
 

@@ -212,6 +212,43 @@ FUMI_DEVICE std::int64_t tiles_in(const Grid& grid) {
            ((grid.columns + G::kTileColumns - 1) / G::kTileColumns) * grid.batches;
 }
 
+// The Python FuMi's measures of one element.
+FUMI_DEVICE void measure(ErrorStats& stats, const Complex& value, const Complex& reference) {
+    if (!is_finite(value) || !is_finite(reference)) return;
+    const double size = modulus(value.re, value.im), expected = modulus(reference.re, reference.im);
+    const double sum = modulus(value.re + reference.re, value.im + reference.im);
+    const double distance = modulus(value.re - reference.re, value.im - reference.im);
+    stats.sum_abs_c += size;
+    stats.max_abs_c = fmax(stats.max_abs_c, size);
+    stats.max_abs_r = fmax(stats.max_abs_r, expected);
+    if (distance > 0) stats.max_symmetric = fmax(stats.max_symmetric, sum > 0 ? distance / sum : INFINITY);
+}
+
+// What is wanted of few elements: whether the inputs of one that is not finite were, and FuMi's measures.
+FUMI_DEVICE_CALL void look_closer(ErrorStats& stats, const Memory& memory, const GemmCheckParams& params,
+                                  const Factors& factors, const ElementSums& sums, const Position& at,
+                                  bool nonfinite) {
+    const GemmProblem& problem = params.problem;
+    const Reference reference = reference_of(memory, problem, factors, sums, at);
+    const WideComplex& made = reference.value;
+    if (nonfinite && (!is_finite(made.re.hi) || !is_finite(made.im.hi))) ++stats.nonfinite_inputs;
+    if (params.bound.measures == 0) return;
+    Output out = activated(problem, params.bound, factors, reference, 0.0);
+    saturate(out);
+    measure(stats, read_matrix(memory, problem.d, at.row, at.column, at.batch),
+            {out.reference.re.hi, out.reference.im.hi});
+}
+
+FUMI_DEVICE void judge_closely(ErrorStats& stats, const Memory& memory, const GemmCheckParams& params,
+                               const Factors& factors, const ElementSums& sums, const Position& at,
+                               bool complex) {
+    const std::uint64_t before = stats.nonfinite;
+    judge_element(stats, memory, params, factors, sums, at, complex);
+    const bool nonfinite = stats.nonfinite != before;
+    if (nonfinite || params.bound.measures != 0)
+        look_closer(stats, memory, params, factors, sums, at, nonfinite);
+}
+
 template <class G>
 FUMI_DEVICE void judge_thread(const Memory& memory, const GemmCheckParams& params, const Factors& factors,
                               const Shared<G>& shared, const Tile& tile, int t, const ThreadSums<G>& sums,
@@ -224,7 +261,7 @@ FUMI_DEVICE void judge_thread(const Memory& memory, const GemmCheckParams& param
                 const int column = column_start<G>(t, lane) + i;
                 if (column >= tile.columns) continue;
                 const Position at = {shared.rows[row], shared.columns[column], tile.batch};
-                judge_element(stats, memory, params, factors, sums.of[r][lane].element(i), at, G::kComplex);
+                judge_closely(stats, memory, params, factors, sums.of[r][lane].element(i), at, G::kComplex);
             }
         }
     }

@@ -26,6 +26,7 @@ FUMI_DEVICE_CALL void merge(ErrorStats& into, const ErrorStats& from) {
     into.nonfinite += from.nonfinite;
     into.nonfinite_reference += from.nonfinite_reference;
     into.nonfinite_unexpected += from.nonfinite_unexpected;
+    into.nonfinite_inputs += from.nonfinite_inputs;
     into.mismatches += from.mismatches;
     into.aux_mismatches += from.aux_mismatches;
     into.max_abs_err = fmax(into.max_abs_err, from.max_abs_err);
@@ -44,6 +45,10 @@ FUMI_DEVICE_CALL void merge(ErrorStats& into, const ErrorStats& from) {
     into.sss += from.sss;
     into.sum_floor += from.sum_floor;
     into.bits_elements += from.bits_elements;
+    into.sum_abs_c += from.sum_abs_c;
+    into.max_abs_c = fmax(into.max_abs_c, from.max_abs_c);
+    into.max_abs_r = fmax(into.max_abs_r, from.max_abs_r);
+    into.max_symmetric = fmax(into.max_symmetric, from.max_symmetric);
     into.launches += from.launches;
 }
 

@@ -139,6 +139,32 @@ TEST(Config, AProfileSetsWhatNoKeyNames) {
               Texts{"train.yaml:1:21: vectors: '5' is not a whole number, 1 to 4"});
 }
 
+TEST(Config, ThresholdsAreForATypeOrForAll) {
+    std::vector<Fault> faults;
+    const Config config = parse(
+        "thresholds: {bound: 0.5, absolute: 1e-3, relative: [fp32=1e-5, 0.25, bf16=0], measures: fumi, "
+        "decide: yes}\n",
+        "t.yaml", &faults);
+    EXPECT_TRUE(faults.empty()) << faults[0].text();
+    const Thresholds& t = config.thresholds;
+    EXPECT_TRUE(t.any() && t.fumi && t.decide);
+    EXPECT_EQ(t.bound, 0.5);
+    ASSERT_EQ(t.absolute.size(), 1U);
+    EXPECT_EQ(t.absolute[0].type, "");
+    ASSERT_EQ(t.relative.size(), 3U);
+    EXPECT_EQ(t.relative[0].type, "fp32");
+    EXPECT_EQ(t.relative[0].limit, 1e-5);
+    EXPECT_EQ(t.relative[1].type, "");
+    EXPECT_EQ(t.relative[2].limit, 0);
+    EXPECT_EQ(print(parse(print(config), "t.yaml", &faults)), print(config));
+    EXPECT_FALSE(Config{}.thresholds.any());
+    EXPECT_EQ(faults_of("thresholds:\n  relative: [pf32=1e-5, fp16=-1]\n  measures: fumy\n  bond: 1\n"),
+              (Texts{"train.yaml:2:14: relative: 'pf32' is not a value of it; did you mean 'fp32'?",
+                     "train.yaml:2:25: relative: '-1' is not a number such as 1e-5, 0 or more",
+                     "train.yaml:3:13: measures: 'fumy' is not a value of it; did you mean 'fumi'?",
+                     "train.yaml:4:3: unknown key 'bond' in 'thresholds'; did you mean 'bound'?"}));
+}
+
 TEST(Config, OffStandsAlone) {
     std::vector<Fault> faults;
     EXPECT_TRUE(parse("modes: off\n", "t.yaml", &faults).modes.empty());

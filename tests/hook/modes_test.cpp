@@ -1,6 +1,9 @@
 // The modes besides improve_precision: rows of their own for each call, and nothing of the program's changed.
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <cstdlib>
+
 #include "tests/hook/sessions.h"
 
 namespace fumi::test {
@@ -102,6 +105,18 @@ TEST(Repeats, NoRoomForASecondOutputIsAReason) {
         << alone.err;
 }
 
+// FUMI_REPEATS=10000 makes more.
+TEST(Repeats, ADeterministicKernelNeverDiffers) {
+    const char* asked = std::getenv("FUMI_REPEATS");
+    const std::string count = asked == nullptr ? "300" : asked;
+    const Process run = execute({program("scenario"), "calls", count}, modes("trace,repeat"));
+    EXPECT_EQ(value(run.session, "select count(*) from checks where mode = 'repeat' and verdict = 'pass'"),
+              count)
+        << run.err;
+    EXPECT_EQ(value(run.session, "select sum(mismatches) from checks"), "0");
+    std::printf("%s repeats, 0 mismatches\n", count.c_str());
+}
+
 class Checksum : public testing::TestWithParam<const char*> {};
 
 TEST_P(Checksum, ACleanCallPasses) {
@@ -165,6 +180,40 @@ TEST(Profiles, TheDefaultChecksEveryCallAndSomeExactly) {
     EXPECT_EQ(query(thorough.session, "select mode, count(*) from checks where verdict = 'pass' group by 1"),
               (Rows{{"checksum", "8"}, {"improve_precision", "8"}, {"repeat", "8"}}))
         << thorough.err;
+}
+
+// Limits of one's own and the Python FuMi's: a row beside the verdict, which they change where that is asked.
+TEST(Thresholds, StandBesideTheVerdict) {
+    Environment environment = modes("trace,improve_precision");
+    environment["FUMI_CONFIG"] =
+        config_file("thresholds: {absolute: [fp32=1e-9, bf16=1], relative: 0.5, measures: fumi}\n");
+    const Process run = execute(scenario("calls", 3), environment);
+    EXPECT_EQ(query(run.session, "select mode, verdict, count(*) from checks group by 1, 2"),
+              (Rows{{"improve_precision", "pass", "3"}, {"thresholds", "", "3"}}))
+        << run.err;
+    EXPECT_EQ(
+        value(run.session,
+              "select count(*) from checks where reason like 'over a limit: |e| % of 1e-09; |e| / |R| %"
+              " of 0.5; FuMi''s |a - b| / |a + b| % of 0.0001; norm ratios 1% (1) and 1% (infinity)' or "
+              "reason like '%norm ratios 0.999999%'"),
+        "3")
+        << value(run.session, "select reason from checks where mode = 'thresholds' limit 1");
+    EXPECT_EQ(value(run.session, "select pass from apis"), "3");
+    for (const char* name : {"accumulating", "norm"}) {
+        const Process cudnn = execute({program("dnn"), name, "2"}, environment);
+        EXPECT_EQ(value(cudnn.session,
+                        "select count(*) > 1 and count(*) = sum(reason like '%norm ratios 1%' or reason like "
+                        "'%norm ratios 0.99999%') from checks where mode = 'thresholds'"),
+                  "1")
+            << value(cudnn.session, "select group_concat(reason) from checks where mode = 'thresholds'");
+    }
+    environment["FUMI_CONFIG"] = config_file("thresholds: {bound: 1e-6, decide: true}\n");
+    const Process decided = execute(scenario("graph", 3), environment);
+    EXPECT_EQ(value(decided.session,
+                    "select count(*) = sum(verdict = 'fail') from checks where mode = 'thresholds'"),
+              "1")
+        << decided.err;
+    EXPECT_EQ(value(decided.session, "select fail = calls from apis"), "1");
 }
 
 }  // namespace

@@ -208,6 +208,7 @@ TEST(NonFinite, InputsPropagate) {
         const Contract contract = contract_of(w.problem, type == DataType::f64 ? 70 : 68);
         ErrorStats stats = run_check(w.problem, contract);
         EXPECT_EQ(stats.nonfinite_reference, 79u) << "a row and a column";
+        EXPECT_EQ(stats.nonfinite_inputs, 79u);
         EXPECT_EQ(stats.nonfinite_unexpected, 0u);
         EXPECT_EQ(stats.elements, 1600u - 79);
         EXPECT_EQ(assess(stats, contract, w.problem).verdict, Judgement::pass);
@@ -216,6 +217,7 @@ TEST(NonFinite, InputsPropagate) {
         write(w.problem.d, 9, 9, 0, NAN);
         stats = run_check(w.problem, contract);
         EXPECT_EQ(stats.nonfinite_unexpected, 2u);
+        EXPECT_EQ(stats.nonfinite_inputs, 78u) << "neither the hidden one nor the kernel's own";
         EXPECT_EQ(stats.worst_index, 3 + 40 * 9);
         EXPECT_EQ(assess(stats, contract, w.problem).verdict, Judgement::fail);
     }
@@ -227,7 +229,10 @@ TEST(NonFinite, OverflowIsLegalWhereTheTypeEnds) {
     write(w.problem.d, 0, 0, 0, INFINITY);
     write(w.problem.d, 1, 0, 0, INFINITY);
     const Contract contract = contract_of(w.problem, 68);
-    EXPECT_EQ(assess(run_check(w.problem, contract), contract, w.problem).verdict, Judgement::pass);
+    const ErrorStats both = run_check(w.problem, contract);
+    EXPECT_EQ(both.nonfinite, 2u);
+    EXPECT_EQ(both.nonfinite_inputs, 0u);
+    EXPECT_EQ(assess(both, contract, w.problem).verdict, Judgement::pass);
     write(w.problem.a, 1, 0, 0, 64);  // 57344 fits
     const ErrorStats stats = run_check(w.problem, contract);
     EXPECT_EQ(stats.nonfinite_unexpected, 1u);

@@ -63,6 +63,7 @@ json differences(const ErrorStats& device, const ErrorStats& host, bool transcen
     COMPARE_COUNT(elements);
     COMPARE_COUNT(nonfinite);
     COMPARE_COUNT(nonfinite_reference);
+    COMPARE_COUNT(nonfinite_inputs);
     COMPARE_COUNT(nonfinite_unexpected);
     COMPARE_COUNT(mismatches);
     COMPARE_COUNT(aux_mismatches);

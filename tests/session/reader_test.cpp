@@ -115,6 +115,42 @@ TEST(Reader, ASampleOfTheChecksKeepsTheSuspects) {
     EXPECT_EQ(seen, "3 4 5 ");
 }
 
+// A sample may miss what another check of the same call sees.
+TEST(Reader, TheFirstCallThatIsNotFiniteSaysWhetherItsInputsWere) {
+    const ScratchDirectory scratch;
+    std::string error;
+    const std::string path = scratch.file("a.fumi");
+    auto writer = Writer::create(path, &error);
+    for (std::int64_t id = 1; id <= 4; ++id) writer->add(sample_call(id));
+    writer->add(sample_check(1, 1, Verdict::pass, 1, 10));
+    writer->flush();
+    EXPECT_FALSE(Reader::open(path, &error)->first_nonfinite());
+    const auto add = [&](std::int64_t id, std::int64_t call, std::int64_t elements, int inputs_finite) {
+        CheckRecord check = sample_check(id, call, call == 2 ? Verdict::fail : Verdict::pass, 1, 10);
+        check.nonfinite = elements;
+        check.inputs_finite = inputs_finite;
+        writer->add(check);
+    };
+    add(2, 4, 8, 0);
+    add(3, 3, 1, 1);
+    add(4, 3, 5, 0);
+    add(5, 3, 5, -1);
+    writer->flush();
+    auto first = Reader::open(path, &error)->first_nonfinite();
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->call.call_id, 3);
+    EXPECT_EQ(first->elements, 5);
+    EXPECT_EQ(first->inputs, "not finite");
+    add(6, 2, 1, 1);
+    add(7, 2, 1, -1);
+    writer->flush();
+    first = Reader::open(path, &error)->first_nonfinite();
+    EXPECT_EQ(first->call.call_id, 2);
+    EXPECT_EQ(first->inputs, "finite");
+    EXPECT_EQ(first->verdict, Verdict::fail);
+    EXPECT_EQ(first->call.location, "train.py:31");
+}
+
 TEST(Reader, UncheckedCallsAreCountedByReason) {
     const ScratchDirectory scratch;
     std::string error;

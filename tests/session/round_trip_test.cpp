@@ -38,6 +38,7 @@ TEST(Session, ViewsHaveExactlyTheDocumentedColumns) {
         "backward_error, bound, effective_bits, amplification, significant_digits, mismatches, nonfinite, "
         "verdict, "
         "reason, check_ns");
+    EXPECT_EQ(columns(raw, "nonfinite"), "call_id, api, phase, location, module, function, elements, inputs");
     EXPECT_EQ(columns(raw, "apis"),
               "api, phase, calls, checked, pass, warn, fail, worst_reason, worst_backward_error, "
               "min_effective_bits, "

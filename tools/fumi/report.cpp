@@ -147,6 +147,7 @@ ordered_json collect(const session::Reader& session) {
     data["fumi"] = FUMI_VERSION;
     data["device"] = device_name(session);
     data["advice"] = advice(session, false);
+    data["nonfinite"] = first_nonfinite(session);
     data["counts"] = {{"calls", counts.calls},
                       {"checked", counts.checked},
                       {"pass", counts.pass},

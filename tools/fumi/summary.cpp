@@ -171,6 +171,11 @@ std::string worst_calls(const session::Reader& session, const Painter& paint) {
     return text;
 }
 
+std::string nonfinite_part(const session::Reader& session, const Painter& paint) {
+    const std::string said = first_nonfinite(session);
+    return said.empty() ? said : "\n  " + paint(Colour::yellow, "NaN or infinity") + "   " + said + "\n";
+}
+
 std::string place(const Suspect& suspect) {
     if (!suspect.call.location.empty()) return shorten_path(suspect.call.location);
     return suspect.call.api.empty() ? suspect.call.function : suspect.call.api;
@@ -181,6 +186,27 @@ std::string place(const Suspect& suspect) {
 std::string device_name(const session::Reader& session) {
     const std::string device = session.value("device");
     return or_unknown(device, "device unknown");
+}
+
+std::string first_nonfinite(const session::Reader& session) {
+    const auto first = session.first_nonfinite();
+    if (!first) return {};
+    const auto& call = first->call;
+    std::string text =
+        fmt::format("first in call {}, {}", call.call_id, or_unknown(call.api, call.function.c_str()));
+    if (call.phase != session::Phase::none) text += fmt::format(" {}", name(call.phase));
+    text += fmt::format("  {}", or_unknown(shorten_path(call.location), "line unknown"));
+    if (!call.module.empty()) text += "  in " + call.module;
+    text += fmt::format(": {}", plural(first->elements, "element"));
+    if (first->inputs == "not finite")
+        text += "; its inputs already had NaN or infinity, made by what computed them";
+    else if (first->inputs == "finite")
+        text += first->verdict == Verdict::fail
+                    ? "; its inputs were finite and no sum leaves the range: the kernel made it"
+                    : "; its inputs were finite: its sums leave the range of their type";
+    else
+        text += "; whether its inputs had one was not looked at";
+    return text;
 }
 
 std::string advice(const session::Reader& session, bool name_report) {
@@ -196,6 +222,9 @@ std::string advice(const session::Reader& session, bool name_report) {
                "): add --mode improve_precision, or choose other APIs";
     const std::string report =
         name_report ? "; `fumi report " + shorten_path(session.path()) + "` has the details" : std::string();
+    if (counts.fail > 0 && worst[0].check.mode == "thresholds")
+        return "look at " + place(worst[0]) + " (" + worst[0].check.reason + ", set in the configuration)" +
+               report;
     if (counts.fail > 0)
         return "start at " + place(worst[0]) +
                ": eta is over its bound, so the kernel or the hardware is wrong there, not the data" + report;
@@ -223,6 +252,7 @@ std::string summary(const session::Reader& session, double seconds, const Painte
     text += coverage(session, counts);
     text += verdicts(counts, paint);
     text += apis(session);
+    text += nonfinite_part(session, paint);
     text += worst_calls(session, paint);
     text += fmt::format("\n  next: {}\n", advice(session, true));
     return text;

@@ -186,11 +186,11 @@ FUMI_DEVICE_CALL void judge_conv_element(const ConvJudge& judge, ErrorStats& sta
 
     const bool direct = judge.params.is_direct != 0;
     if (direct && p.intermediate == DataType::none) {
-        judge_element(stats, judge.memory, gemm, judge.factors, sums, at, false);
+        judge_closely(stats, judge.memory, gemm, judge.factors, sums, at, false);
         return;
     }
     ErrorStats one;
-    judge_element(one, judge.memory, gemm, judge.factors, sums, at, false);
+    judge_closely(one, judge.memory, gemm, judge.factors, sums, at, false);
     if (one.max_ratio > 1) {
         const double alpha = fabs(judge.factors.alpha.re);
         double extra =
@@ -202,7 +202,7 @@ FUMI_DEVICE_CALL void judge_conv_element(const ConvJudge& judge, ErrorStats& sta
             extra += 3 * power_of_two(-format_of(p.intermediate).bits) * one.sum_g;
         gemm.bound.absolute += extra;
         one = {};
-        judge_element(one, judge.memory, gemm, judge.factors, sums, at, false);
+        judge_closely(one, judge.memory, gemm, judge.factors, sums, at, false);
     }
     merge(stats, one);
 }

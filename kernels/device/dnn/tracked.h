@@ -59,6 +59,8 @@ FUMI_DEVICE_CALL void judge_tracked(ErrorStats& stats, const BoundNumbers& bound
     out.g = fmax(g, fabs(reference.v));
     out.may_mask_nan = false;
     if (!is_finite(out.bound)) out.bound = 0x1p1000;
+    if (!is_finite(value) && !is_finite(reference.v)) ++stats.nonfinite_inputs;
+    if (bound.measures != 0) measure(stats, out.value, {reference.v, 0.0});
     if (!settle_nonfinite(stats, bound, out, out.g, index)) compare(stats, bound, out, index, false);
 }
 

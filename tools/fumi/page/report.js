@@ -41,6 +41,7 @@
     if (!value.ended) $("facts").append(element("b", {class: "warn"}, "  \u00b7  the program was killed or crashed; what was flushed before is shown"));
     $("advice").textContent = "Next: " + data.advice.replace(/`/g, "");
     $("advice").classList.add(verdict);
+    $("nonfinite").textContent = data.nonfinite && "NaN or infinity: " + data.nonfinite;
     const tile = (text, label, shade) => $("tiles").append(element("div", {class: "tile"}, element("b", {class: shade}, text), element("span", {}, label)));
     const lowest = Math.min(...data.groups.api.map(g => g.bits === null ? Infinity : g.bits));
     tile(count(c.calls), "calls seen");
