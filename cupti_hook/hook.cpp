@@ -71,10 +71,6 @@ bool read_config(config::Config& config) {
     std::vector<config::Fault> faults;
     config = config::from_environment(&faults);
     for (const config::Fault& fault : faults) say("%s", fault.text().c_str());
-    if (config.limits.overhead > 0)
-        say("limits.overhead steers nothing in this version: every chosen call is checked; "
-            "improve_precision.every and "
-            "coverage: sampled make checks cheaper");
     return !config.modes.empty();
 }
 

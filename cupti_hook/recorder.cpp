@@ -55,7 +55,8 @@ Recorder::Recorder(const config::Config& config, rerun::Ring& ring)
       improve_precision_(config.has(config::Mode::improve_precision) ? config.improve_precision.every : 0),
       checksum_(config.has(config::Mode::checksum) ? config.checksum.every : 0),
       repeat_(config.has(config::Mode::repeat) ? config.repeat.every : 0),
-      most_calls_(config.limits.max_calls) {}
+      most_calls_(config.limits.max_calls),
+      budget_(config) {}
 
 void Recorder::before(libraries::Call& call) noexcept {
     const std::int64_t begin = now_ns(CLOCK_MONOTONIC);
@@ -101,14 +102,16 @@ void Recorder::choose_check(rerun::Entry& entry) noexcept {
         entry.not_checked = "not chosen: functions in the configuration";
     } else if (!apis_.accepts(entry.origin.api)) {
         entry.not_checked = "not chosen: apis in the configuration";
-    } else if (const rerun::Wanted wanted = wanted_now(); !wanted.any()) {
-        entry.not_checked = "not chosen: `every` of the modes in the configuration";
+    } else if (const rerun::Wanted wanted = wanted_now(entry); !wanted.any()) {
+        entry.not_checked = budget_.limited() ? "not chosen: limits.overhead in the configuration"
+                                              : "not chosen: `every` of the modes in the configuration";
     } else {
         checker_.prepare(entry, current.check, wanted);
     }
 }
 
-rerun::Wanted Recorder::wanted_now() noexcept {
+rerun::Wanted Recorder::wanted_now(const rerun::Entry& entry) noexcept {
+    if (budget_.limited()) return budget_.choose(entry, overhead_ns());
     const std::int64_t number = matching_.fetch_add(1, std::memory_order_relaxed);
     const auto has_turn = [number](std::int64_t every) { return every > 0 && number % every == 0; };
     rerun::Wanted wanted;

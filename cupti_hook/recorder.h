@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "cupti_hook/budget.h"
 #include "cupti_hook/libraries/observer.h"
 #include "cupti_hook/rerun/checker.h"
 #include "cupti_hook/rerun/ring.h"
@@ -48,13 +49,14 @@ class Recorder final : public libraries::Observer {
 
   private:
     void choose_check(rerun::Entry& entry) noexcept;
-    rerun::Wanted wanted_now() noexcept;
+    rerun::Wanted wanted_now(const rerun::Entry& entry) noexcept;
 
     rerun::Ring& ring_;
     rerun::Checker checker_;
     NameFilter functions_, apis_;
     const std::int64_t improve_precision_, checksum_, repeat_;  // every how many calls; 0: not in this mode
     const std::int64_t most_calls_;
+    Budget budget_;
     std::atomic<bool> active_{true};
     std::atomic<std::int64_t> calls_{0}, dropped_{0}, beyond_limit_{0}, matching_{0}, overhead_ns_{0};
 };

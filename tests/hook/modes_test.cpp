@@ -182,6 +182,20 @@ TEST(Profiles, TheDefaultChecksEveryCallAndSomeExactly) {
         << thorough.err;
 }
 
+// A full check is 4 of its call: with 100% to spend, every 4th call of a site is checked, and the first of each.
+TEST(Overhead, ChecksAreThinnedOutAtEachSite) {
+    Environment environment = modes("trace,improve_precision");
+    environment["FUMI_CONFIG"] = config_file("limits: {overhead: 100%}\n");
+    const Process run = execute(scenario("calls", 12), environment);
+    EXPECT_EQ(query(run.session, "select call_id from checks"), (Rows{{"1"}, {"5"}, {"9"}})) << run.err;
+    EXPECT_EQ(value(run.session,
+                    "select count(*) from calls where not_checked = 'not chosen: limits.overhead in the "
+                    "configuration'"),
+              "9");
+    const Process families = execute({program("families")}, environment);
+    EXPECT_EQ(value(families.session, "select count(*) > 10 from checks"), "1") << families.err;
+}
+
 // Limits of one's own and the Python FuMi's: a row beside the verdict, which they change where that is asked.
 TEST(Thresholds, StandBesideTheVerdict) {
     Environment environment = modes("trace,improve_precision");
