@@ -80,55 +80,71 @@ Matrix turned(const Matrix& filter) {
             {filter[0][2], filter[0][1], filter[0][0]}};
 }
 
-// Forward, or backward data with filters turned: 3 x 3, stride 1, padding 1.
-void winograd(Conv& conv, const Transform& f) {
-    const bool forward = conv.p.direction == ConvDirection::forward;
-    Tensor &to = conv.output(), &from = forward ? conv.x : conv.y;
-    const TensorView& v = to.view;
-    const int m = f.outputs, tile = m + 2;
-    for (std::int64_t n = 0; n < v.size[0]; ++n) {
-        for (std::int64_t k = 0; k < v.size[1]; ++k) {
-            for (std::int64_t row = 0; row < v.size[2]; row += m) {
-                for (std::int64_t column = 0; column < v.size[3]; column += m) {
-                    Matrix sum = zeros(static_cast<std::size_t>(tile));
-                    for (std::int64_t c = 0; c < from.view.size[1]; ++c) {
-                        const Matrix g =
-                            forward ? patch(conv.w, k, c, 0, 0, 3) : turned(patch(conv.w, c, k, 0, 0, 3));
-                        add_products(sum, both_sides(f.g, g),
-                                     both_sides(f.bt, patch(from, n, c, row - 1, column - 1, tile)));
-                    }
-                    const Matrix y = both_sides(f.at, sum);
-                    for (int i = 0; i < m && row + i < v.size[2]; ++i)
-                        for (int j = 0; j < m && column + j < v.size[3]; ++j)
-                            to.set({n, k, row + i, column + j},
-                                   static_cast<double>(
-                                       y[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)]));
-                }
-            }
+// Calls f(n, row, column) for the first element of every m x m tile of the outputs.
+void for_each_tile(const TensorView& outputs, int m,
+                   const std::function<void(std::int64_t n, std::int64_t row, std::int64_t column)>& f) {
+    for (std::int64_t n = 0; n < outputs.size[0]; ++n)
+        for (std::int64_t row = 0; row < outputs.size[2]; row += m)
+            for (std::int64_t column = 0; column < outputs.size[3]; column += m) f(n, row, column);
+}
+// m x m^T of a patch of every channel.
+std::vector<Matrix> transformed(const Matrix& m, const Tensor& of, std::int64_t n, std::int64_t row,
+                                std::int64_t column, int size) {
+    std::vector<Matrix> all;
+    for (std::int64_t c = 0; c < of.view.size[1]; ++c)
+        all.push_back(both_sides(m, patch(of, n, c, row, column, size)));
+    return all;
+}
+void write(Tensor& to, std::int64_t n, std::int64_t c, std::int64_t row, std::int64_t column,
+           const Matrix& values) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        for (std::size_t j = 0; j < values.size(); ++j) {
+            const std::int64_t h = row + static_cast<std::int64_t>(i),
+                               w = column + static_cast<std::int64_t>(j);
+            if (h < to.view.size[2] && w < to.view.size[3])
+                to.set({n, c, h, w}, static_cast<double>(values[i][j]));
         }
     }
 }
 
+// Forward, or backward data with filters turned: 3 x 3, stride 1, padding 1.
+void winograd(Conv& conv, const Transform& f) {
+    const bool forward = conv.p.direction == ConvDirection::forward;
+    Tensor &to = conv.output(), &from = forward ? conv.x : conv.y;
+    const std::int64_t outputs = to.view.size[1], inputs = from.view.size[1];
+    const int m = f.outputs, tile = m + 2;
+    std::vector<Matrix> filters;
+    for (std::int64_t k = 0; k < outputs; ++k)
+        for (std::int64_t c = 0; c < inputs; ++c)
+            filters.push_back(both_sides(
+                f.g, forward ? patch(conv.w, k, c, 0, 0, 3) : turned(patch(conv.w, c, k, 0, 0, 3))));
+    for_each_tile(to.view, m, [&](std::int64_t n, std::int64_t row, std::int64_t column) {
+        const std::vector<Matrix> d = transformed(f.bt, from, n, row - 1, column - 1, tile);
+        for (std::int64_t k = 0; k < outputs; ++k) {
+            Matrix sum = zeros(static_cast<std::size_t>(tile));
+            for (std::size_t c = 0; c < d.size(); ++c)
+                add_products(sum, filters[static_cast<std::size_t>(k) * d.size() + c], d[c]);
+            write(to, n, k, row, column, both_sides(f.at, sum));
+        }
+    });
+}
+
 // The filter's gradient by the transposed algorithm: G^T [ (A dy) o (B^T x) ].
 void winograd_filter(Conv& conv, const Transform& f) {
+    const std::int64_t outputs = conv.w.view.size[0], inputs = conv.w.view.size[1];
     const int m = f.outputs, tile = m + 2;
-    const TensorView &y = conv.y.view, &w = conv.w.view;
     const Matrix a = transposed(f.at), gt = transposed(f.g);
-    for (std::int64_t k = 0; k < w.size[0]; ++k) {
-        for (std::int64_t c = 0; c < w.size[1]; ++c) {
-            Matrix sum = zeros(static_cast<std::size_t>(tile));
-            for (std::int64_t n = 0; n < y.size[0]; ++n)
-                for (std::int64_t row = 0; row < y.size[2]; row += m)
-                    for (std::int64_t column = 0; column < y.size[3]; column += m)
-                        add_products(sum, both_sides(a, patch(conv.y, n, k, row, column, m)),
-                                     both_sides(f.bt, patch(conv.x, n, c, row - 1, column - 1, tile)));
-            const Matrix dw = both_sides(gt, sum);
-            for (std::size_t i = 0; i < 3; ++i)
-                for (std::size_t j = 0; j < 3; ++j)
-                    conv.w.set({k, c, static_cast<std::int64_t>(i), static_cast<std::int64_t>(j)},
-                               static_cast<double>(dw[i][j]));
-        }
-    }
+    std::vector<Matrix> sums(static_cast<std::size_t>(outputs * inputs),
+                             zeros(static_cast<std::size_t>(tile)));
+    for_each_tile(conv.y.view, m, [&](std::int64_t n, std::int64_t row, std::int64_t column) {
+        const std::vector<Matrix> dy = transformed(a, conv.y, n, row, column, m),
+                                  d = transformed(f.bt, conv.x, n, row - 1, column - 1, tile);
+        for (std::size_t k = 0; k < dy.size(); ++k)
+            for (std::size_t c = 0; c < d.size(); ++c) add_products(sums[k * d.size() + c], dy[k], d[c]);
+    });
+    for (std::int64_t k = 0; k < outputs; ++k)
+        for (std::int64_t c = 0; c < inputs; ++c)
+            write(conv.w, k, c, 0, 0, both_sides(gt, sums[static_cast<std::size_t>(k * inputs + c)]));
 }
 
 // ------------------------------------------------------------------------------------------------------- FFT
