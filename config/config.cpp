@@ -27,8 +27,24 @@ const char* name(Mode mode) noexcept {
             return "repeat";
         case Mode::checksum:
             return "checksum";
+        case Mode::add_noise:
+            return "add_noise";
     }
     return "";
+}
+
+const char* name(NoiseKind kind) noexcept {
+    switch (kind) {
+        case NoiseKind::relative:
+            return "relative";
+        case NoiseKind::bits:
+            return "bits";
+        case NoiseKind::fixed:
+            return "fixed";
+        case NoiseKind::ulp:
+            break;
+    }
+    return "ulp";
 }
 
 const char* name(Coverage coverage) noexcept {

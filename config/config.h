@@ -7,9 +7,10 @@
 
 namespace fumi::config {
 
-enum class Mode { trace, improve_precision, repeat, checksum };
+enum class Mode { trace, improve_precision, repeat, checksum, add_noise };
 enum class Coverage { full, sampled };
 enum class Severity { none, warn, fail };
+enum class NoiseKind { ulp, relative, bits, fixed };
 
 // The defaults of a Config are those of the profile always_on.
 struct ImprovePrecision {
@@ -27,6 +28,16 @@ struct Checksum {
 };
 
 struct Repeat {
+    std::int64_t every = 1;
+};
+
+// add_noise: the same call on inputs moved by noise of the size of their rounding.
+struct Noise {
+    NoiseKind kind = NoiseKind::ulp;
+    std::int64_t samples = 5;  // 2 to 30; kind fixed takes one
+    double size = 0;           // of kind relative; 0: the unit roundoff of each input's type (`u`)
+    std::int64_t bits = 2;     // of kind bits: how many last places
+    std::int64_t seed = 1;
     std::int64_t every = 1;
 };
 
@@ -59,6 +70,7 @@ struct Config {
     Checksum checksum;
     Repeat repeat;
     Thresholds thresholds;
+    Noise noise;
     Limits limits;
     std::vector<std::string> apis;       // globs over torch API names, empty = all
     std::vector<std::string> functions;  // globs over library function names, empty = all
@@ -71,9 +83,10 @@ struct Config {
     bool has(Mode mode) const noexcept;
 };
 
-const char* name(Mode mode) noexcept;          // trace | improve_precision
+const char* name(Mode mode) noexcept;          // trace | improve_precision | ...
 const char* name(Coverage coverage) noexcept;  // full | sampled
 const char* name(Severity severity) noexcept;  // none | warn | fail
+const char* name(NoiseKind kind) noexcept;     // ulp | relative | bits | fixed
 
 // Where and what: "train.yaml:3:5: unknown key 'mods'; did you mean 'modes'?"
 struct Fault {

@@ -50,9 +50,7 @@ void count(std::int64_t* target, const Value& value, const char* key, std::int64
 
 // What this version does not do is told apart from what no version knows.
 bool later_mode(const std::string& mode) {
-    for (const char* later : {"add_noise", "custom_function"})
-        if (mode == later) return true;
-    return false;
+    return mode == "custom_function";
 }
 
 void set_modes(Config* config, const Values& values, Faults* faults) {
@@ -61,19 +59,19 @@ void set_modes(Config* config, const Values& values, Faults* faults) {
     for (const Value& value : values) {
         if (value.text == "off" && values.size() == 1) break;
         if (later_mode(value.text)) {
-            add_fault(
-                value.where,
-                "mode '" + value.text +
-                    "' is not there yet: this version has trace, improve_precision, repeat, checksum and off",
-                faults);
+            add_fault(value.where,
+                      "mode '" + value.text +
+                          "' is not there yet: this version has trace, improve_precision, repeat, checksum, "
+                          "add_noise and off",
+                      faults);
             continue;
         }
         if (value.text == "off") {
             add_fault(value.where, "mode 'off' stands alone: with it nothing is intercepted", faults);
             continue;
         }
-        const int mode =
-            choice(value, "mode", {"trace", "improve_precision", "repeat", "checksum", "off"}, faults);
+        const int mode = choice(
+            value, "mode", {"trace", "improve_precision", "repeat", "checksum", "add_noise", "off"}, faults);
         if (mode >= 0 && std::find(modes.begin(), modes.end(), static_cast<Mode>(mode)) == modes.end())
             modes.push_back(static_cast<Mode>(mode));
     }
@@ -87,8 +85,8 @@ void set_perturbation_mode(Config* config, const Values& values, Faults* faults)
     set_modes(&asked, values, faults);
     if (faults->size() != before) return;
     config->modes = std::move(asked.modes);
-    if (config->modes == std::vector<Mode>{Mode::improve_precision})
-        config->modes = {Mode::trace, Mode::improve_precision};
+    if (!config->modes.empty() && !config->has(Mode::trace))
+        config->modes.insert(config->modes.begin(), Mode::trace);
 }
 
 void set_apis(Config* config, const Values& values, Faults* faults) {
@@ -212,6 +210,30 @@ const std::vector<Key>& keys() {
          [](Config* c, const Values& v, Faults* f) {
              assign(&c->thresholds.decide, parse_bool(v[0].text), v[0], "decide", "true or false", f);
          }},
+        {"noise.kind", false,
+         [](Config* c, const Values& v, Faults* f) {
+             const int word = choice(v[0], "kind", {"ulp", "relative", "bits", "fixed"}, f);
+             if (word >= 0) c->noise.kind = static_cast<NoiseKind>(word);
+         }},
+        {"noise.samples", false,
+         [](Config* c, const Values& v, Faults* f) {
+             auto parsed = parse_integer(v[0].text);
+             if (parsed && (*parsed < 2 || *parsed > 30)) parsed.reset();
+             assign(&c->noise.samples, parsed, v[0], "samples", "a whole number, 2 to 30", f);
+         }},
+        {"noise.size", false,
+         [](Config* c, const Values& v, Faults* f) {
+             auto parsed = v[0].text == "u" ? std::optional(0.0) : parse_number(v[0].text);
+             if (parsed && v[0].text != "u" && (*parsed <= 0 || *parsed >= 1)) parsed.reset();
+             assign(&c->noise.size, parsed, v[0], "size",
+                    "u (the unit roundoff of the type) or a number such as 1e-6, above 0 and below 1", f);
+         }},
+        {"noise.bits", false,
+         [](Config* c, const Values& v, Faults* f) { count(&c->noise.bits, v[0], "bits", 1, f); }},
+        {"noise.seed", false,
+         [](Config* c, const Values& v, Faults* f) { count(&c->noise.seed, v[0], "seed", 0, f); }},
+        {"noise.every", false,
+         [](Config* c, const Values& v, Faults* f) { count(&c->noise.every, v[0], "every", 1, f); }},
         {"limits.scratch", false,
          [](Config* c, const Values& v, Faults* f) {
              assign(&c->limits.scratch_bytes, parse_size(v[0].text), v[0], "scratch", "a size such as 256MiB",
@@ -289,9 +311,10 @@ void parse_modes(std::string_view text, const std::string& file, std::vector<Mod
     const Value value{std::string(text), {file, 0, 0, ""}};
     const std::vector<Value> values = split_list(value);
     if (values.empty())
-        add_fault(value.where,
-                  "no mode is named; the modes are trace, improve_precision, repeat, checksum and off",
-                  faults);
+        add_fault(
+            value.where,
+            "no mode is named; the modes are trace, improve_precision, repeat, checksum, add_noise and off",
+            faults);
     else
         set_modes(&config, values, faults);
     *modes = std::move(config.modes);

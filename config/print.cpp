@@ -54,6 +54,10 @@ std::string print(const Config& config) {
         << "\n  every: " << config.checksum.every << "\n";
     out << "repeat:\n  every: " << config.repeat.every << "\n";
     print_thresholds(out, config.thresholds);
+    const Noise& noise = config.noise;
+    out << "noise:\n  kind: " << name(noise.kind) << "\n  samples: " << noise.samples
+        << "\n  size: " << (noise.size == 0 ? "u" : print_number(noise.size)) << "\n  bits: " << noise.bits
+        << "\n  seed: " << noise.seed << "\n  every: " << noise.every << "\n";
     const Limits& limits = config.limits;
     out << "limits:\n  scratch: " << print_size(limits.scratch_bytes)
         << "\n  overhead: " << print_share(limits.overhead) << "\n  calls: " << limits.max_calls

@@ -73,13 +73,16 @@ Budget::Budget(const config::Config& config) noexcept
     : share_(config.limits.overhead),
       started_ns_(now_ns()),
       exact_(config.improve_precision),
-      sums_(config.checksum) {
+      sums_(config.checksum),
+      noise_samples_(static_cast<double>(config.noise.samples)) {
     using config::Mode;
     improve_precision_ = config.has(Mode::improve_precision) ? config.improve_precision.every : 0;
     checksum_ = config.has(Mode::checksum) ? config.checksum.every : 0;
     repeat_ = config.has(Mode::repeat) ? config.repeat.every : 0;
+    add_noise_ = config.has(Mode::add_noise) ? config.noise.every : 0;
     int modes = 0;
-    for (const std::int64_t every : {improve_precision_, checksum_, repeat_}) modes += every > 0 ? 1 : 0;
+    for (const std::int64_t every : {improve_precision_, checksum_, repeat_, add_noise_})
+        modes += every > 0 ? 1 : 0;
     share_of_mode_ = share_ / std::max(modes, 1);
 }
 
@@ -114,6 +117,7 @@ rerun::Wanted Budget::choose(const rerun::Entry& entry, std::int64_t spent_ns) n
                                               ? checksum_share(entry.call.problem, sums_)
                                               : sampled_check_share(elements, outputs_of(entry.call)));
     wanted.repeat = has_turn(repeat_, 1.0);
+    wanted.add_noise = has_turn(add_noise_, noise_samples_);
     return wanted;
 }
 

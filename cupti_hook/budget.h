@@ -35,7 +35,9 @@ class Budget {
     double share_of_mode_;
     const config::ImprovePrecision exact_;
     const config::Checksum sums_;
-    std::int64_t improve_precision_, checksum_, repeat_;  // every how many calls at the most; 0: never
+    std::int64_t improve_precision_, checksum_, repeat_,
+        add_noise_;  // every how many calls at the most; 0: never
+    const double noise_samples_;
     std::mutex mutex_;
     std::unordered_map<std::uint64_t, std::int64_t> calls_;  // of each site, so far
 };

@@ -4,6 +4,7 @@
 
 #include "cupti_hook/rerun/dnn_problem.h"
 #include "kernels/checksum.h"
+#include "kernels/noise.h"
 #include "kernels/verdict.h"
 
 namespace fumi {
@@ -116,6 +117,22 @@ void judge_checksum(CheckRecord& record, const rerun::Entry& entry, const rerun:
                                                               : ": they left the range of their type");
 }
 
+void fill_noise(CheckRecord& record, const rerun::Entry& entry, const rerun::Check& check,
+                const ErrorStats& stats) {
+    const int parts = is_complex(entry.call.problem.d.type) ? 2 : 1;
+    const NoiseFinding found = assess_noise(stats, check.noise, check.noise_samples, check.noise_bits);
+    record.elements = static_cast<std::int64_t>(stats.elements) / parts;
+    record.mismatches = static_cast<std::int64_t>(stats.mismatches);
+    record.nonfinite = static_cast<std::int64_t>(stats.nonfinite);
+    if (stats.elements > 0) record.max_abs_err = stats.max_abs_err;
+    if (stats.rel_elements > 0) record.max_rel_err = stats.max_rel_err;
+    record.rms_rel_err = found.output_noise;
+    record.amplification = found.amplification;
+    record.significant_digits = found.significant_digits;
+    record.verdict = static_cast<Verdict>(found.verdict);
+    record.reason = found.reason;
+}
+
 void fill_checksum(CheckRecord& record, const rerun::Entry& entry, const rerun::Check& check,
                    const ErrorStats& stats) {
     record.elements = static_cast<std::int64_t>(stats.elements);
@@ -141,6 +158,8 @@ CheckRecord check_record(const rerun::Entry& entry, const rerun::Check& check, c
         fill_checksum(record, entry, check, stats);
     else if (check.mode == config::Mode::repeat)
         fill_repeat(record, entry, check, stats);
+    else if (check.mode == config::Mode::add_noise)
+        fill_noise(record, entry, check, stats);
     else
         fill_precision(record, entry, check, stats, slot);
     return record;

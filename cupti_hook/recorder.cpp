@@ -55,6 +55,7 @@ Recorder::Recorder(const config::Config& config, rerun::Ring& ring)
       improve_precision_(config.has(config::Mode::improve_precision) ? config.improve_precision.every : 0),
       checksum_(config.has(config::Mode::checksum) ? config.checksum.every : 0),
       repeat_(config.has(config::Mode::repeat) ? config.repeat.every : 0),
+      add_noise_(config.has(config::Mode::add_noise) ? config.noise.every : 0),
       most_calls_(config.limits.max_calls),
       budget_(config) {}
 
@@ -91,7 +92,7 @@ void Recorder::before(libraries::Call& call) noexcept {
 
 void Recorder::choose_check(rerun::Entry& entry) noexcept {
     const libraries::Call& call = entry.call;
-    if (improve_precision_ == 0 && repeat_ == 0 && checksum_ == 0) {
+    if (improve_precision_ == 0 && repeat_ == 0 && checksum_ == 0 && add_noise_ == 0) {
         entry.not_checked = "trace mode";
     } else if (call.not_checkable != nullptr) {
         entry.not_checked = call.not_checkable;
@@ -118,6 +119,7 @@ rerun::Wanted Recorder::wanted_now(const rerun::Entry& entry) noexcept {
     wanted.improve_precision = has_turn(improve_precision_);
     wanted.checksum = has_turn(checksum_);
     wanted.repeat = has_turn(repeat_);
+    wanted.add_noise = has_turn(add_noise_);
     return wanted;
 }
 

@@ -54,7 +54,8 @@ class Recorder final : public libraries::Observer {
     rerun::Ring& ring_;
     rerun::Checker checker_;
     NameFilter functions_, apis_;
-    const std::int64_t improve_precision_, checksum_, repeat_;  // every how many calls; 0: not in this mode
+    const std::int64_t improve_precision_, checksum_, repeat_,
+        add_noise_;  // every how many calls; 0: not in this mode
     const std::int64_t most_calls_;
     Budget budget_;
     std::atomic<bool> active_{true};

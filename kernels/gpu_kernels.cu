@@ -3,6 +3,7 @@
 #include "kernels/device/checksum_body.h"
 #include "kernels/device/compare_body.h"
 #include "kernels/device/gemm_check_body.h"
+#include "kernels/device/noise_body.h"
 #include "kernels/device/precision_body.h"
 
 namespace {
@@ -78,6 +79,19 @@ __global__ void __launch_bounds__(fumi::kCheckThreads)
     fumi::gpu::PerThread<fumi::gpu::RowSums> sums;
     fumi::gpu::PerThread<fumi::ErrorStats> stats;
     fumi::gpu::checksum_rows(fumi::gpu::Block{}, params, shared, sums, stats);
+}
+
+__global__ void __launch_bounds__(fumi::kCheckThreads)
+    fumi_add_noise(const __grid_constant__ fumi::NoiseParams params) {
+    __shared__ fumi::gpu::NoiseShared shared;
+    fumi::gpu::add_noise(fumi::gpu::Block{}, params, shared);
+}
+
+__global__ void __launch_bounds__(fumi::kCheckThreads)
+    fumi_noise_response(const __grid_constant__ fumi::NoiseResponseParams params) {
+    __shared__ fumi::gpu::StatsScratch shared;
+    fumi::gpu::PerThread<fumi::ErrorStats> stats;
+    fumi::gpu::noise_response(fumi::gpu::Block{}, params, shared, stats);
 }
 
 }  // extern "C"

@@ -1,6 +1,7 @@
 // The host bodies of the kernels behind repeat, add_noise and checksum.
 #include "kernels/device/checksum_body.h"
 #include "kernels/device/compare_body.h"
+#include "kernels/device/noise_body.h"
 #include "kernels/host_block.h"
 #include "kernels/host_target.h"
 
@@ -21,6 +22,17 @@ void checksum_rows(const SoftcudaBlock* given) {
     HostPerThread<RowSums, static_cast<int>(kCheckThreads)> sums;
     HostPerThread<ErrorStats, static_cast<int>(kCheckThreads)> stats;
     checksum_rows(block_of(given), *static_cast<const ChecksumParams*>(given->args[0]), shared, sums, stats);
+}
+
+void add_noise(const SoftcudaBlock* given) {
+    NoiseShared shared;
+    add_noise(block_of(given), *static_cast<const NoiseParams*>(given->args[0]), shared);
+}
+
+void noise_response(const SoftcudaBlock* given) {
+    StatsScratch shared;
+    HostPerThread<ErrorStats, static_cast<int>(kCheckThreads)> stats;
+    noise_response(block_of(given), *static_cast<const NoiseResponseParams*>(given->args[0]), shared, stats);
 }
 
 }  // namespace fumi::FUMI_TARGET

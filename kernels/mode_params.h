@@ -3,6 +3,7 @@
 #pragma once
 #include "kernels/checksum.h"
 #include "kernels/compare.h"
+#include "kernels/noise.h"
 
 namespace fumi {
 
@@ -10,7 +11,9 @@ namespace fumi {
 #define FUMI_MODE_KERNELS(X) \
     X(compare, CompareParams, 0) \
     X(checksum_columns, ChecksumParams, 0) \
-    X(checksum_rows, ChecksumParams, 0)
+    X(checksum_rows, ChecksumParams, 0) \
+    X(add_noise, NoiseParams, 0) \
+    X(noise_response, NoiseResponseParams, 0)
 // clang-format on
 
 }  // namespace fumi

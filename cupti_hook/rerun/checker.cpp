@@ -109,6 +109,7 @@ const char* Checker::plan(const libraries::DriverApi& driver, Entry& entry, Pend
     if (wanted.improve_precision) note(plan_improve_precision(entry, pending));
     if (wanted.checksum) note(plan_checksum_check(entry, pending, room, pending.work_bytes));
     if (wanted.repeat) note(plan_repeat(entry, pending, room, pending.work_bytes));
+    if (wanted.add_noise) note(plan_noise(entry, pending, room, pending.work_bytes));
     if (entry.check_count == 0) return reason;
     {
         const RelaxedCapture relaxed(driver);
@@ -183,6 +184,7 @@ void Checker::enqueue(Entry& entry, PendingCheck& pending, const libraries::Call
                                               : enqueue_improve_precision(driver, entry, pending));
     if (pending.checksum != nullptr) settle(pending.checksum, enqueue_checksum(driver, entry, pending));
     if (pending.repeat != nullptr) settle(pending.repeat, enqueue_repeat(driver, entry, pending, call));
+    if (pending.add_noise != nullptr) settle(pending.add_noise, enqueue_noise(driver, entry, pending, call));
     entry.checked = false;
     for (int i = 0; i < entry.check_count; ++i) {
         entry.checked = entry.checked || entry.checks[i].enqueued;

@@ -1,6 +1,6 @@
 // The checks of one call, on the call's own stream right behind it: what it wrote is recomputed and compared
-// (improve_precision), or the call itself is issued again (repeat). Nothing waits: results arrive in the
-// slots of the entry's checks, and the drainer judges them.
+// (improve_precision), or the call itself is issued again on the same inputs (repeat) or on noisy ones
+// (add_noise). Nothing waits: results arrive in the slots of the entry's checks, and the drainer judges them.
 //
 // Device memory of one call's checks, one after another in the arena of its stream:
 //   partials   statistics of the blocks of the check kernel that is running
@@ -14,6 +14,7 @@
 
 #include "config/config.h"
 #include "cupti_hook/libraries/driver_api.h"
+#include "cupti_hook/rerun/again.h"
 #include "cupti_hook/rerun/contracts.h"
 #include "cupti_hook/rerun/dnn_checker.h"
 #include "cupti_hook/rerun/footprint.h"
@@ -21,13 +22,14 @@
 #include "cupti_hook/rerun/saved_output.h"
 #include "cupti_hook/rerun/scratch.h"
 #include "kernels/checksum.h"
+#include "kernels/noise.h"
 
 namespace fumi::rerun {
 
 // The modes that a call shall be checked in.
 struct Wanted {
-    bool improve_precision = false, repeat = false, checksum = false;
-    bool any() const noexcept { return improve_precision || repeat || checksum; }
+    bool improve_precision = false, repeat = false, checksum = false, add_noise = false;
+    bool any() const noexcept { return improve_precision || repeat || checksum || add_noise; }
 };
 
 // What prepare() hands to enqueue(); on the stack of the calling thread.
@@ -45,7 +47,10 @@ struct PendingCheck {
     Check* checksum = nullptr;
     ChecksumPlan checksum_plan;
     Check* repeat = nullptr;
-    Footprint footprint;
+    Footprint footprint;  // repeat, add_noise
+    Check* add_noise = nullptr;
+    NoiseParams noise[max_regions];  // of the regions that are read
+    std::int64_t noise_elements = 0;
     DnnPending dnn;  // in place of problem, coverage and plan, for a cudnn call
 
     // What one call leaves to the next is written before it is read, but for these.
@@ -55,7 +60,7 @@ struct PendingCheck {
         saved = SavePlan{};
         scratch = work = 0;
         work_bytes = 0;
-        improve_precision = repeat = checksum = nullptr;
+        improve_precision = repeat = checksum = add_noise = nullptr;
     }
 };
 
@@ -64,6 +69,7 @@ class Checker {
     Checker(const config::Config& config, Ring& ring) noexcept
         : choice_(config.improve_precision),
           checksum_(config.checksum),
+          noise_(config.noise),
           scratch_(static_cast<std::size_t>(config.limits.scratch_bytes)),
           ring_(ring),
           contracts_(config.thresholds.fumi),
@@ -104,6 +110,8 @@ class Checker {
                                     std::size_t& bytes) noexcept;
     const char* plan_repeat(Entry& entry, PendingCheck& pending, std::size_t room,
                             std::size_t& bytes) noexcept;
+    const char* plan_noise(Entry& entry, PendingCheck& pending, std::size_t room,
+                           std::size_t& bytes) noexcept;
     Check* add_check(Entry& entry, config::Mode mode) noexcept;
     void choose_coverage(Entry& entry, PendingCheck& pending, Check& check) const noexcept;
 
@@ -114,6 +122,11 @@ class Checker {
                                  PendingCheck& pending) noexcept;
     const char* enqueue_repeat(const libraries::DriverApi& driver, Entry& entry, PendingCheck& pending,
                                const libraries::Call& call) noexcept;
+    const char* enqueue_noise(const libraries::DriverApi& driver, Entry& entry, PendingCheck& pending,
+                              const libraries::Call& call) noexcept;
+    // The inputs of one sample, moved.
+    CUresult move_inputs(const libraries::DriverApi& driver, const Entry& entry, PendingCheck& pending,
+                         const AgainMemory& memory, int sample, unsigned blocks) noexcept;
     // What precision the call really used, from a few entries of the same problem.
     CUresult enqueue_probe(const libraries::DriverApi& driver, const Entry& entry,
                            const PendingCheck& pending, const GemmProblem& problem, Check& check) noexcept;
@@ -129,6 +142,7 @@ class Checker {
 
     config::ImprovePrecision choice_;
     config::Checksum checksum_;
+    config::Noise noise_;
     Scratch scratch_;
     Ring& ring_;
     Contracts contracts_;
@@ -140,7 +154,7 @@ class Checker {
     std::unordered_set<CUcontext> warm_;  // contexts in which the kernels are loaded
     std::atomic<CUcontext> last_warm_{nullptr};
     bool ieee_ = false;
-    static constexpr int kernel_count = 10;
+    static constexpr int kernel_count = 12;
     static const char* const kernel_names[kernel_count];
     CUfunction kernels_[kernel_count] = {};
     Slot* device_slots_ = nullptr;  // the ring's slots as the device addresses them

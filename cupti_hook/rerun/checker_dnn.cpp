@@ -11,7 +11,8 @@ const char* Checker::plan_dnn(const libraries::DriverApi& driver, Entry& entry, 
     if (status == CU_STREAM_CAPTURE_STATUS_INVALIDATED) return "the stream's capture is invalid";
     entry.captured = status == CU_STREAM_CAPTURE_STATUS_ACTIVE;
     // There is no checksum of theirs: a sample takes its place.
-    if (!wanted.improve_precision && !wanted.checksum) return "a second call: not for cuDNN calls";
+    if (!wanted.improve_precision && !wanted.checksum)
+        return wanted.repeat ? "a second call: not for cuDNN calls" : "add_noise: not for cuDNN calls";
     const DnnPlace place{driver,
                          entry.context,
                          capture_id(driver, entry),

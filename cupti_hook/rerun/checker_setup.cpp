@@ -21,7 +21,9 @@ const char* const Checker::kernel_names[kernel_count] = {kCheckReal,
                                                          kPrecisionMergeKernel,
                                                          kernel_name::compare,
                                                          kernel_name::checksum_columns,
-                                                         kernel_name::checksum_rows};
+                                                         kernel_name::checksum_rows,
+                                                         kernel_name::add_noise,
+                                                         kernel_name::noise_response};
 
 CUfunction Checker::kernel(const char* name) const noexcept {
     for (std::size_t i = 0; i < std::size(kernel_names); ++i)

@@ -45,6 +45,9 @@ Footprint footprint_of(const libraries::Call& call) noexcept {
     Region a = region(p.a, p.m, p.k, p.batch, places.a), b = region(p.b, p.k, p.n, p.batch, places.b),
            d = region(p.d, p.m, p.n, p.batch, places.d);
     a.read = b.read = d.written = true;
+    a.operand = 0;
+    b.operand = 1;
+    d.operand = 2;  // in place
     const bool in_place = p.c.data == p.d.data || places.c == places.d;
     if (places.c >= 0 && places.c != places.d && in_place) d.places[1] = places.c;
     if (reads_c(p) && in_place) d.read = true;
@@ -55,6 +58,7 @@ Footprint footprint_of(const libraries::Call& call) noexcept {
         Region c = region(p.c, p.m, p.n, p.batch, places.c);
         if (c.extent.overlaps(d.extent)) footprint.reason = "a second call: C overlaps the output in part";
         c.read = true;
+        c.operand = 2;
         footprint.regions[footprint.count++] = c;
     }
     if (call.library == libraries::Library::cublasLt)

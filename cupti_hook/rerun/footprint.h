@@ -16,6 +16,7 @@ struct Region {
     Strided elements;                  // their type is a real one
     Extent extent;                     // the bytes from the lowest to the highest element
     std::int8_t places[2] = {-1, -1};  // among the call's pointer arguments (in place: of C and of D)
+    std::int32_t operand = -1;         // what it holds where it is read: 0 A, 1 B, 2 C
     bool read = false, written = false;
 };
 

@@ -12,6 +12,7 @@
 #include "kernels/contract.h"
 #include "kernels/dnn_check.h"
 #include "kernels/gemm_check.h"
+#include "kernels/noise.h"
 #include "kernels/precision.h"
 #include "mapping/origin.h"
 
@@ -35,6 +36,8 @@ struct Check {
     std::int64_t first_column = 0;      // of the window of D that was checked, where it is not all of D
     std::int64_t launches_written = 0;  // captured: launches in the session already
     std::uint32_t slot = 0;
+    NoiseKind noise = NoiseKind::ulp;  // add_noise
+    std::int32_t noise_samples = 0, noise_bits = 0;
     const char* kernels[2] = {};  // repeat: the first kernel of the call and of its repetition, where known
 };
 

@@ -194,6 +194,17 @@ std::optional<NonFinite> Reader::first_nonfinite() const {
                      static_cast<Verdict>(query.integer(call_columns + 2))};
 }
 
+std::vector<CheckRecord> Reader::checks_of(std::int64_t call_id) const {
+    // By rowid of the bare table, which has an index of calls; the view's columns follow.
+    Statement query(impl_->db.get(), R"sql(
+        SELECT * FROM checks WHERE check_id IN (SELECT check_id FROM check_row WHERE call_id = ?)
+        ORDER BY check_id)sql");
+    query.bind(call_id);
+    std::vector<CheckRecord> found;
+    while (query.step()) found.push_back(read_check(query, 0));
+    return found;
+}
+
 void Reader::checks(const std::function<bool(const Suspect&)>& visit, std::int64_t every) const {
     Statement query(impl_->db.get(), R"sql(
         SELECT c.*, k.* FROM checks k JOIN calls c ON c.call_id = k.call_id

@@ -72,6 +72,7 @@ class Reader {
     std::vector<Suspect> worst(
         int limit) const;  // checks, the worst first: by verdict, then by share of the bound
     std::optional<NonFinite> first_nonfinite() const;  // of the checked calls, in order of issue
+    std::vector<CheckRecord> checks_of(std::int64_t call_id) const;
     // Every check with its call in order of issue, until the callback returns false. every > 1: all that warn
     // or fail, and each n-th of the others.
     void checks(const std::function<bool(const Suspect&)>& visit, std::int64_t every = 1) const;

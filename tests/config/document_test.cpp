@@ -109,11 +109,32 @@ TEST(Config, AllFaultsAreFoundAndGoodKeysKept) {
 }
 
 TEST(Config, ModesOfLaterVersionsSaySo) {
-    for (const char* mode : {"add_noise", "custom_function"})
-        EXPECT_EQ(
-            faults_of("modes: [" + std::string(mode) + "]\n"),
-            Texts{"train.yaml:1:9: mode '" + std::string(mode) +
-                  "' is not there yet: this version has trace, improve_precision, repeat, checksum and off"});
+    EXPECT_EQ(faults_of("modes: [custom_function]\n"),
+              Texts{"train.yaml:1:9: mode 'custom_function' is not there yet: this version has trace, "
+                    "improve_precision, repeat, checksum, add_noise and off"});
+}
+
+TEST(Config, NoiseHasKindsAndLimits) {
+    std::vector<Fault> faults;
+    const Config config = parse(
+        "modes: add_noise\nnoise: {kind: relative, samples: 9, size: 1e-5, bits: 3, seed: 0, every: 4}\n",
+        "t.yaml", &faults);
+    EXPECT_TRUE(faults.empty()) << faults[0].text();
+    EXPECT_EQ(config.modes, std::vector<Mode>{Mode::add_noise});
+    EXPECT_EQ(config.noise.kind, NoiseKind::relative);
+    EXPECT_EQ(config.noise.samples, 9);
+    EXPECT_EQ(config.noise.size, 1e-5);
+    EXPECT_EQ(config.noise.seed, 0);
+    EXPECT_EQ(print(parse(print(config), "t.yaml", &faults)), print(config));
+    EXPECT_EQ(parse("noise: {size: u}\n", "t.yaml", &faults).noise.size, 0);
+    EXPECT_TRUE(faults.empty()) << faults[0].text();
+    EXPECT_EQ(
+        faults_of("noise:\n  kind: relativ\n  samples: 31\n  size: 0\n  sise: 1\n"),
+        (Texts{"train.yaml:2:9: kind: 'relativ' is not a value of it; did you mean 'relative'?",
+               "train.yaml:3:12: samples: '31' is not a whole number, 2 to 30",
+               "train.yaml:4:9: size: '0' is not u (the unit roundoff of the type) or a number such as 1e-6, "
+               "above 0 and below 1",
+               "train.yaml:5:3: unknown key 'sise' in 'noise'; did you mean 'size'?"}));
 }
 
 TEST(Config, AProfileSetsWhatNoKeyNames) {

@@ -53,11 +53,14 @@ TEST_F(Environment, ConfigEnvIsUnderstood) {
 
 TEST_F(Environment, ConfigEnvFaultsHaveAPlace) {
     std::vector<Fault> faults;
-    parse("perturbation_mode=add_noise\noutput_dri=x\nnonsense\n  layer_type = all\noutput_dir=\"a\n",
+    EXPECT_EQ(parse("perturbation_mode=add_noise\n", "config.env", &faults).modes,
+              (std::vector<Mode>{Mode::trace, Mode::add_noise}));
+    EXPECT_TRUE(faults.empty());
+    parse("perturbation_mode=custom_function\noutput_dri=x\nnonsense\n  layer_type = all\noutput_dir=\"a\n",
           "config.env", &faults);
     EXPECT_EQ(texts(faults),
-              (Texts{"config.env:1:19: mode 'add_noise' is not there yet: this version has trace, "
-                     "improve_precision, repeat, checksum and off",
+              (Texts{"config.env:1:19: mode 'custom_function' is not there yet: this version has trace, "
+                     "improve_precision, repeat, checksum, add_noise and off",
                      "config.env:2:1: unknown key 'output_dri'; did you mean 'output_dir'?",
                      "config.env:3:1: not KEY=VALUE",
                      "config.env:4:16: layer_type: 'all' is not there yet: this version has check",
@@ -156,7 +159,7 @@ TEST_F(Environment, FaultsAreReportedOnceUnderTheLauncher) {
     std::vector<Fault> faults;
     EXPECT_TRUE(from_environment(&faults).has(Mode::improve_precision));
     EXPECT_EQ(texts(faults), Texts{"FUMI_MODE: mode: 'wild' is not a value of it; the valid names are trace, "
-                                   "improve_precision, repeat, checksum and off"});
+                                   "improve_precision, repeat, checksum, add_noise and off"});
     faults.clear();
     setenv("FUMI_LAUNCHED", "1", 1);
     from_environment(&faults);

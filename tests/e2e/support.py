@@ -14,6 +14,7 @@ SOFTCUDA = BUILD / "lib" / "libsoftcuda.so"
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 TRAIN_GPT = ROOT / "tools" / "examples" / "train_gpt.py"
 TIMEOUT = 900
+EVERY_MODE = "trace,improve_precision,checksum,repeat,add_noise"
 
 
 def environment(**extra):

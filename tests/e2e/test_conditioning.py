@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from support import DEVICE, Session, run
+from support import DEVICE, EVERY_MODE, Session, run
 
 pytestmark = pytest.mark.skipif(DEVICE != "soft", reason="plants faults in the software device")
 
@@ -18,20 +18,20 @@ x, y = torch.randn(64, 1024).cuda(), torch.randn(1024, 64).cuda()
 kept += [torch.mm(x, y) for _ in range(6)]
 torch.cuda.synchronize()
 """
-EVERY_MODE = {"mode": "trace,improve_precision,checksum,repeat", "options": ("--profile", "thorough")}
+CALLS = 7  # of the library for one of the program: its own, its repetition and 5 on noisy inputs
 
 
 def session_of(tmp_path, *faults):
     program, planted, log = tmp_path / "products.py", tmp_path / "faults.yaml", tmp_path / "faults.log"
     program.write_text(PROGRAM)
     planted.write_text("faults:\n" + "".join(f"  - {fault}\n" for fault in faults))
-    run(tmp_path / "s.fumi", program, SOFTCUDA_FAULTS=planted, SOFTCUDA_FAULT_LOG=log, **EVERY_MODE)
-    return Session(tmp_path / "s.fumi"), [json.loads(line) for line in log.read_text().splitlines()]
+    checked = run(tmp_path / "s.fumi", program, mode=EVERY_MODE, options=("--profile", "thorough"),
+                  SOFTCUDA_FAULTS=planted, SOFTCUDA_FAULT_LOG=log)
+    return Session(tmp_path / "s.fumi"), [json.loads(line) for line in log.read_text().splitlines()], checked.stderr
 
 
 def test_cancelling_data_pass_and_a_dropped_product_fails(tmp_path):
-    # FuMi's repetition of a call is a call of the library too: the program's second is the third.
-    session, log = session_of(tmp_path, "{function: 'cublas*', kind: drop_k, nth: 3, args: {k: 5}}")
+    session, log, summary = session_of(tmp_path, f"{{function: 'cublas*', kind: drop_k, nth: {CALLS + 1}, args: {{k: 5}}}}")
     assert len(log) == 1
     first, second = [row[0] for row in session.rows("select call_id from calls where shape like '%256%' order by 1")]
     checks = "select verdict, amplification, reason from checks where call_id = ? and mode = 'improve_precision'"
@@ -40,13 +40,17 @@ def test_cancelling_data_pass_and_a_dropped_product_fails(tmp_path):
     assert clean["amplification"] > 1e4
     assert dropped["verdict"] == "fail" and "not of the data" in dropped["reason"]
     assert session.failing_calls() == [second]
-    assert session.one("select count(*) from checks where verdict = 'warn'") == 0
+    # What noise says of the data is the same for both, and a warning for no other call.
+    noise = session.rows("select call_id, amplification from checks where verdict = 'warn' and mode = 'add_noise'")
+    assert [row[0] for row in noise] == [first, second]
+    assert noise[0][1] > 1e4 and abs(noise[1][1] / noise[0][1] - 1) < 0.2
+    assert session.one("select count(*) from checks where verdict = 'warn'") == 2
+    assert "cause: the data, not the kernel: eta" in summary and "cause: the kernel, on data that are ill-conditioned" in summary
 
 
 def test_one_element_off_by_a_thousandth_is_found_once_whatever_its_size(tmp_path):
-    session, log = session_of(tmp_path, "{function: 'cublas*', kind: one_element, nth: 5, args: {size: 1.0e-3}, seed: 2}",
-                              "{function: 'cublas*', kind: one_element, nth: 9, args: {size: 1.0e-3}, seed: 3}",
-                              "{function: 'cublas*', kind: one_element, nth: 13, args: {size: 1.0e-3}, seed: 4}")
+    session, log, _ = session_of(tmp_path, *(f"{{function: 'cublas*', kind: one_element, nth: {CALLS * call + 1}, "
+                                             f"args: {{size: 1.0e-3}}, seed: {call}}}" for call in (2, 4, 6)))
     assert len(log) == 3
     assert len(session.failing_calls()) == 3
     found = session.rows("select mismatches from checks where mode = 'repeat' and verdict = 'fail'")

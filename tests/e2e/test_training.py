@@ -2,19 +2,20 @@
 import pytest
 import torch
 
-from support import DEVICE, HOOK, TRAIN_GPT, Session, plain, run
+from support import DEVICE, EVERY_MODE, HOOK, TRAIN_GPT, Session, plain, run
 
 STEPS = 4
 CALLS_PER_STEP = 39  # 2 blocks of 6 products and the head, each forward once and backward twice
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+@pytest.fixture(scope="module", params=["float32", "bfloat16", "autocast"])
 def training(request, tmp_path_factory):
-    """Trained once with and once without FuMi: (session, output with, output without, dump with, dump without)."""
+    """Trained once with all modes and once without FuMi: (session, output with, output without, dump with, dump without)."""
     folder = tmp_path_factory.mktemp(request.param)
-    arguments = ["--steps", STEPS, "--dtype", request.param, "--dump"]
+    precision = ["--autocast", "bfloat16"] if request.param == "autocast" else ["--dtype", request.param]
+    arguments = ["--steps", STEPS, *precision, "--dump"]
     bare = plain(TRAIN_GPT, *arguments, folder / "plain.pt")
-    checked = run(folder / "gpt.fumi", TRAIN_GPT, *arguments, folder / "checked.pt")
+    checked = run(folder / "gpt.fumi", TRAIN_GPT, *arguments, folder / "checked.pt", mode=EVERY_MODE)
     return Session(folder / "gpt.fumi"), checked, bare, folder / "checked.pt", folder / "plain.pt"
 
 
@@ -23,7 +24,14 @@ def test_every_call_is_checked_and_passes(training):
     assert session.one("select count(*) from calls") == CALLS_PER_STEP * STEPS
     assert session.unexplained() == []
     assert session.one("select count(*) from calls where not_checked <> ''") == 0
-    assert session.rows("select distinct verdict from checks") and session.one("select distinct verdict from checks") == "pass"
+    found = {(row[0], row[1]): row[2] for row in session.rows("select mode, verdict, count(*) from checks group by 1, 2")}
+    assert found == {(mode, "pass"): CALLS_PER_STEP * STEPS for mode in EVERY_MODE.split(",")[1:]}
+
+
+def test_the_data_of_a_healthy_training_are_well_conditioned(training):
+    session = training[0]
+    least, most = session.rows("select min(amplification), max(amplification) from checks where mode = 'add_noise'")[0]
+    assert 0.2 < least and most < 4
 
 
 @pytest.mark.parametrize("phase", ["forward", "backward"])

@@ -117,6 +117,95 @@ TEST(Repeats, ADeterministicKernelNeverDiffers) {
     std::printf("%s repeats, 0 mismatches\n", count.c_str());
 }
 
+class AddNoise : public testing::TestWithParam<const char*> {};
+
+// The noisy calls change nothing of the program's, and on data without structure, where errors add up at
+// random, the norm of the output moves by as much as those of the inputs.
+TEST_P(AddNoise, LeavesTheProgramAloneAndMeasuresTheData) {
+    const Process plain = execute(scenario(GetParam(), 12), {}, false);
+    Environment environment = modes("trace,improve_precision,add_noise,repeat");
+    environment["SOFTCUDA_SCHEDULE"] = "adversarial";
+    const Process run = execute(scenario(GetParam(), 12), environment);
+    EXPECT_EQ(run.out, plain.out);
+    EXPECT_EQ(run.status, plain.status) << run.err;
+    EXPECT_EQ(query(run.session, "select mode, reason from checks where verdict <> 'pass'"), Rows{})
+        << run.err;
+    EXPECT_EQ(value(run.session, "select count(*) from checks where mode = 'add_noise'"),
+              value(run.session, "select count(*) from calls"));
+    EXPECT_EQ(query(run.session,
+                    "select amplification, significant_digits, reason from checks where mode = 'add_noise' "
+                    "and not (amplification between 0.4 and 2 and significant_digits between 5 and 7)"),
+              Rows{});
+}
+INSTANTIATE_TEST_SUITE_P(Programs, AddNoise,
+                         testing::Values("calls", "in_place", "overwritten", "scattered", "threads", "graph",
+                                         "graph_first"),
+                         [](const auto& name) { return std::string(name.param); });
+
+TEST(AddsNoise, CancellingDataAreIllConditionedAndNoFault) {
+    const Process run = execute(scenario("cancelling", 2), modes("trace,improve_precision,add_noise"));
+    // The products of either half add up at random, and 2^-14 of them is left: 2^14 sqrt 2;
+    // rounding the sums anew adds to it.
+    EXPECT_EQ(query(run.session,
+                    "select verdict, count(*) from checks where mode = 'add_noise' and amplification between "
+                    "19000 and 40000 and significant_digits between 0.5 and 3.5 and reason like "
+                    "'ill-conditioned data, whatever kernel%'"),
+              (Rows{{"warn", "2"}}))
+        << run.err;
+    EXPECT_EQ(value(run.session,
+                    "select count(*) from checks where mode = 'improve_precision' and verdict = 'pass'"),
+              "2");
+}
+
+TEST(AddsNoise, EveryKindAndSeed) {
+    std::string before;
+    for (const char* noise : {"{kind: ulp}", "{kind: ulp, seed: 2}", "{kind: relative, size: 1e-5}",
+                              "{kind: bits, bits: 3, samples: 3}", "{kind: fixed}"}) {
+        Environment environment = modes("trace,add_noise");
+        environment["FUMI_CONFIG"] = config_file(std::string("noise: ") + noise + "\n");
+        const std::string asked = "select amplification from checks";
+        const Process run = execute(scenario("calls", 1), environment);
+        const std::string amplification = value(run.session, asked);
+        EXPECT_GT(std::stod(amplification), 0.5) << noise << run.err;
+        // Fixed noise has one sign, so that it adds up where the inputs do not.
+        EXPECT_LT(std::stod(amplification), std::string(noise) == "{kind: fixed}" ? 8 : 2) << noise;
+        EXPECT_NE(amplification, before) << noise;
+        EXPECT_EQ(value(execute(scenario("calls", 1), environment).session, asked), amplification) << noise;
+        before = amplification;
+    }
+}
+
+TEST(AddsNoise, EveryFamilyAndEpilogue) {
+    for (const char* name : {"families", "lt"}) {
+        const Process plain = execute({program(name)}, {}, false);
+        const Process run = execute({program(name)}, modes("trace,add_noise"));
+        EXPECT_EQ(plain.out, run.out);
+        EXPECT_EQ(query(run.session, "select call_id, reason from checks where verdict <> 'pass'"), Rows{})
+            << run.err;
+        EXPECT_EQ(
+            query(run.session,
+                  "select call_id, function, dtypes, amplification, reason from checks join calls using "
+                  "(call_id) where coalesce(amplification, 0) not between 0.05 and 12"),
+            Rows{});
+    }
+    const Process run = execute({program("families")}, modes("trace,add_noise"));
+    EXPECT_EQ(
+        query(run.session, "select not_checked, count(*) from calls where not_checked <> '' group by 1"),
+        (Rows{{"C behind an array of pointers is overwritten by the call", "1"},
+              {"a second call: operands behind arrays of pointers", "2"},
+              {"a second call: the result lies on the host", "1"},
+              {"no reference for cublasStrsm_v2", "1"}}));
+}
+
+TEST(AddsNoise, NoRoomForCopiesIsAReason) {
+    Environment environment = modes("trace,add_noise");
+    environment["FUMI_CONFIG"] = config_file("limits: {scratch: 300KiB}\n");
+    const Process run = execute(scenario("calls", 3), environment);
+    EXPECT_EQ(
+        value(run.session, "select count(*) from calls where not_checked like '%copies of the inputs%'"), "3")
+        << run.err;
+}
+
 class Checksum : public testing::TestWithParam<const char*> {};
 
 TEST_P(Checksum, ACleanCallPasses) {
@@ -182,7 +271,8 @@ TEST(Profiles, TheDefaultChecksEveryCallAndSomeExactly) {
         << thorough.err;
 }
 
-// A full check is 4 of its call: with 100% to spend, every 4th call of a site is checked, and the first of each.
+// A full check is 4 of its call: with 100% to spend, every 4th call of a site is checked, and the first of
+// each.
 TEST(Overhead, ChecksAreThinnedOutAtEachSite) {
     Environment environment = modes("trace,improve_precision");
     environment["FUMI_CONFIG"] = config_file("limits: {overhead: 100%}\n");

@@ -12,6 +12,8 @@
 
 #include "tests/kernels/gpu_kernels.h"
 
+#include "kernels/noise.h"
+
 namespace fumi::test {
 namespace {
 
@@ -153,6 +155,47 @@ json compare_case(Driver& driver, const Case& one, int variant, bool sampled) {
             {"ok", found.empty()},       {"differences", std::move(found)}};
 }
 
+// Noise must be the same on both, bit for bit, so that what a session saw can be drawn again anywhere.
+json noise_case(Driver& driver, const Case& one, NoiseKind kind) {
+    constexpr std::size_t words = 4096;
+    std::vector<std::uint64_t> from(words), to(words);
+    std::mt19937_64 g(4);
+    for (std::uint64_t& word : from) word = g();
+    NoiseChoice choice;
+    choice.kind = kind;
+    choice.size = 0.25;
+    const char* reason = nullptr;
+    NoiseParams params = noise_for(choice, one.a, precision_bits(one.a), reason);
+    params.from.type = one.a;
+    params.from.size[0] = static_cast<std::int64_t>(words * sizeof from[0]) / element_bytes(one.a);
+    params.from.stride[0] = 1;
+    params.seed = 77;
+    if (reason != nullptr) return {{"case", one.name}, {"noise", kind}, {"ok", true}, {"reason", reason}};
+    constexpr unsigned blocks = 2;
+    const CUdeviceptr source = driver.allocate(words * sizeof from[0]);
+    driver.copy_in(source, from.data(), words * sizeof from[0]);
+    auto* moved = static_cast<std::uint64_t*>(driver.allocate_pinned(words * sizeof from[0]));
+    NoiseParams device = params;
+    device.from.data = reinterpret_cast<const void*>(source);
+    device.to = moved;
+    device.partials = reinterpret_cast<ErrorStats*>(driver.allocate(blocks * sizeof(ErrorStats)));
+    driver.launch(kernel_name::add_noise, blocks, kCheckThreads, &device);
+    driver.synchronize();
+    std::vector<ErrorStats> partials(blocks);
+    params.from.data = from.data();
+    params.to = to.data();
+    params.partials = partials.data();
+    void* args[] = {&params};
+    for (unsigned i = 0; i < blocks; ++i) {
+        SoftcudaBlock block{{blocks, 1, 1}, {kCheckThreads, 1, 1}, {i, 0, 0}, args, nullptr, 0, 0, 0};
+        body_of(kernel_name::add_noise)(&block);
+    }
+    const bool same = std::memcmp(moved, to.data(), words * sizeof to[0]) == 0;
+    const bool moves = std::memcmp(from.data(), to.data(), words * sizeof to[0]) != 0;
+    driver.release();
+    return {{"case", one.name}, {"noise", kind}, {"ok", same && moves}};
+}
+
 json time_case(Driver& driver, const Case& one, std::int64_t size, bool sampled) {
     GemmProblem p;
     p.m = p.n = p.k = size;
@@ -198,6 +241,15 @@ int run(bool timed) {
     for (json& result : compare_dnn_kernels(driver)) {
         ok = ok && result["ok"].get<bool>();
         report["results"].push_back(std::move(result));
+    }
+    for (const Case& one : kCases) {
+        if (is_complex(one.a)) continue;  // their parts come as real numbers
+        for (const NoiseKind kind :
+             {NoiseKind::ulp, NoiseKind::relative, NoiseKind::bits, NoiseKind::fixed}) {
+            json result = noise_case(driver, one, kind);
+            ok = ok && result["ok"].get<bool>();
+            report["results"].push_back(std::move(result));
+        }
     }
     for (const Case& one : {kCases[0], kCases[1], kCases[3], kCases[8]}) {
         if (!timed) break;

@@ -89,7 +89,10 @@ TEST_F(CliRun, TheSummaryNamesWhatAnEngineerNeeds) {
           "in blocks.0.mlp.fc1 (Linear)",
           "eta 120 u, bound 10 u (12.1 times over)   kappa 25   effective bits 21.2",
           "call 2: cublasLtMatmul  m=64 n=128 k=64 batch=1 TN  f32,f32,f32,f32  gemm_tn",
-          "3 elements over their bound", "next: start at train.py:31", "fumi report a.fumi"})
+          "3 elements over their bound",
+          "cause: the kernel, not the data: eta is 12.1 times its bound (kappa up to 25)",
+          "cause: what the kernel promises, not the data: eta 9.5 u is within its bound of 10 u",
+          "next: start at train.py:31", "fumi report a.fumi"})
         EXPECT_TRUE(has(result.err, part)) << part << "\n" << result.err;
     EXPECT_FALSE(has(result.err, "\x1b[")) << "no colours in a file";
     EXPECT_FALSE(has(run("$FUMI run -q -o a.fumi --device soft -- $SAMPLE").err, "verdicts"));

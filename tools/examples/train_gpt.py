@@ -1,6 +1,6 @@
 """Trains a small GPT on the text of this very file: an ordinary PyTorch program that knows nothing of FuMi.
 
-    python train_gpt.py [--steps 20] [--device cuda] [--dtype float32|bfloat16] [--dump FILE]
+    python train_gpt.py [--steps 20] [--device cuda] [--dtype float32|bfloat16] [--autocast bfloat16] [--dump FILE]
 
 Losses are printed with all their bits (float.hex), and --dump writes the final parameters, so that two runs can be
 compared bit for bit.
@@ -64,6 +64,7 @@ def main():
     parser.add_argument("--length", type=int, default=32)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float64"])
+    parser.add_argument("--autocast", default="", choices=["", "bfloat16"], help="forward under torch.autocast")
     parser.add_argument("--dump", help="write the final parameters here")
     args = parser.parse_args()
 
@@ -76,7 +77,8 @@ def main():
     for step in range(args.steps):
         starts = torch.randint(len(data) - args.length - 1, (args.batch,))
         window = torch.stack([data[s : s + args.length + 1] for s in starts]).to(args.device)
-        logits = model(window[:, :-1])
+        with torch.autocast("cuda", getattr(torch, args.autocast or "bfloat16"), enabled=bool(args.autocast)):
+            logits = model(window[:, :-1])
         loss = F.cross_entropy(logits.flatten(0, 1).float(), window[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()

@@ -62,10 +62,10 @@ void add_run(CLI::App* app, Options* o) {
                     "session file; %p is the process id (default: fumi-%p.fumi)")
         ->type_name("FILE");
     run->add_option("-c,--config", o->run.config, "config: YAML, or FuMi's config.env")->type_name("FILE");
-    run->add_option(
-           "--mode", o->run.mode,
-           "trace, improve_precision, checksum, repeat, off; several with commas, each in full on every "
-           "call unless --profile or the config says less (default: those of the profile)")
+    run->add_option("--mode", o->run.mode,
+                    "trace, improve_precision, checksum, repeat, add_noise, off; several with commas, each "
+                    "in full on every "
+                    "call unless --profile or the config says less (default: those of the profile)")
         ->type_name("M,...");
     run->add_option("--profile", o->run.profile,
                     "quick, always_on (the default), thorough, paranoid: how much is checked")

@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "cupti_hook/session/reader.h"
+#include "tools/fumi/cause.h"
 #include "tools/fumi/report_page.h"
 #include "tools/fumi/summary.h"
 #include "tools/fumi/text.h"
@@ -69,7 +70,7 @@ ordered_json group_rows(const session::Reader& session, By by) {
     return rows;
 }
 
-ordered_json suspect_row(const Suspect& suspect) {
+ordered_json suspect_row(const session::Reader& session, const Suspect& suspect) {
     const auto& call = suspect.call;
     const auto& check = suspect.check;
     return {{"call", call.call_id},
@@ -101,7 +102,9 @@ ordered_json suspect_row(const Suspect& suspect) {
             {"max_abs", measure(check.max_abs_err)},
             {"max_rel", measure(check.max_rel_err)},
             {"rms_rel", measure(check.rms_rel_err)},
-            {"reason", check.reason}};
+            {"digits", measure(check.significant_digits)},
+            {"reason", check.reason},
+            {"cause", cause(session.checks_of(call.call_id))}};
 }
 
 class Points {
@@ -164,9 +167,9 @@ ordered_json collect(const session::Reader& session) {
     data["closest"] = ordered_json::array();
     for (const Suspect& suspect : session.worst(max_suspects)) {
         if (suspect.check.verdict >= Verdict::warn)
-            data["suspects"].push_back(suspect_row(suspect));
+            data["suspects"].push_back(suspect_row(session, suspect));
         else if (data["closest"].size() < 10)
-            data["closest"].push_back(suspect_row(suspect));
+            data["closest"].push_back(suspect_row(session, suspect));
     }
     Points points(counts.checked);
     const auto add = [&points](const Suspect& suspect) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tools/fumi/cause.h"
+
 namespace fumi::tool {
 
 using session::Counts;
@@ -54,6 +56,9 @@ std::string first_kernel(const std::string& kernels, std::size_t width) {
 }
 
 std::string measures(const session::CheckRecord& check) {
+    if (check.mode == "add_noise")
+        return fmt::format("noise of the inputs' rounding amplified {} times   significant digits {:.1f}",
+                           number(check.amplification), check.significant_digits);
     std::string text = fmt::format("eta {} u", number(check.backward_error));
     if (!std::isnan(check.bound)) {
         text += fmt::format(", bound {} u", number(check.bound));
@@ -67,7 +72,7 @@ std::string measures(const session::CheckRecord& check) {
     return text;
 }
 
-std::string describe(const Family& family, const Painter& paint) {
+std::string describe(const session::Reader& session, const Family& family, const Painter& paint) {
     const auto& call = family.worst.call;
     const auto& check = family.worst.check;
     const auto width = static_cast<std::size_t>(std::max(60, paint.width() - 8));
@@ -87,6 +92,8 @@ std::string describe(const Family& family, const Painter& paint) {
     text += fmt::format("        {}\n", paint(Colour::dim, library));
     if (check.verdict >= Verdict::warn && !check.reason.empty())
         text += fmt::format("        {}\n", check.reason);
+    if (const std::string whose = cause(session.checks_of(call.call_id)); !whose.empty())
+        text += fmt::format("        cause: {}\n", whose);
     if (family.others > 0 && check.verdict >= Verdict::warn)
         text += fmt::format("        and {} more like it\n", count(family.others));
     return text;
@@ -164,7 +171,8 @@ std::string worst_calls(const session::Reader& session, const Painter& paint) {
                   "\n                kappa: how much the data amplify any error") +
             "\n";
     const std::size_t shown = suspects ? shown_calls : std::min<std::size_t>(3, shown_calls);
-    for (std::size_t i = 0; i < std::min(found.size(), shown); ++i) text += describe(found[i], paint);
+    for (std::size_t i = 0; i < std::min(found.size(), shown); ++i)
+        text += describe(session, found[i], paint);
     if (suspects && found.size() > shown)
         text += fmt::format("        and {} more (fumi report shows all)\n",
                             plural(static_cast<std::int64_t>(found.size() - shown), "place"));
@@ -225,10 +233,13 @@ std::string advice(const session::Reader& session, bool name_report) {
     if (counts.fail > 0 && worst[0].check.mode == "thresholds")
         return "look at " + place(worst[0]) + " (" + worst[0].check.reason + ", set in the configuration)" +
                report;
+    const std::string whose = cause(session.checks_of(worst[0].call.call_id));
+    if (counts.warn + counts.fail > 0 && whose.empty())  // limits of the user's own
+        return "look at " + place(worst[0]) + " (" + worst[0].check.reason + ")" + report;
     if (counts.fail > 0)
         return "start at " + place(worst[0]) +
                ": eta is over its bound, so the kernel or the hardware is wrong there, not the data" + report;
-    if (counts.warn > 0) return "look at " + place(worst[0]) + " (" + worst[0].check.reason + ")" + report;
+    if (counts.warn > 0) return "look at " + place(worst[0]) + ": " + whose + report;
     if (counts.checked < counts.calls / 2)
         return "no check found anything, but most calls were not checked, for the reasons given" + report;
     return "nothing: every checked call is within its bound" + report;

@@ -84,6 +84,24 @@ void scattered(int) {
                 static_cast<unsigned long long>(vector.hash()));
 }
 
+// The second half of K takes away what the first half adds, but for a part in 2^14.
+void cancelling(int count) {
+    Product product;
+    constexpr std::size_t half = 64 * 32;
+    Values values(11);
+    std::vector<float> a(2 * half), b(2 * half);
+    for (std::size_t i = 0; i < half; ++i) {  // A by columns of 64, B by columns of which each half is 32
+        a[i] = values.next();
+        a[i + half] = -a[i] * (1 + 0x1p-14f);
+        const std::size_t at = i / 32 * 64 + i % 32;
+        b[at] = b[at + 32] = values.next();
+    }
+    CUDA(cudaMemcpy(product.a.get(), a.data(), product.a.bytes(), cudaMemcpyHostToDevice));
+    CUDA(cudaMemcpy(product.b.get(), b.data(), product.b.bytes(), cudaMemcpyHostToDevice));
+    for (int i = 0; i < count; ++i) product.run();
+    finish(product);
+}
+
 // Two threads, each with its stream and handle.
 void threads(int count) {
     const auto work = [count] { in_place(count); };
@@ -203,6 +221,8 @@ int main(int argc, char** argv) {
         overwritten(count);
     else if (name == "scattered")
         scattered(count);
+    else if (name == "cancelling")
+        cancelling(count);
     else if (name == "threads")
         threads(count);
     else if (name == "graph")

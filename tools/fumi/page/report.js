@@ -76,11 +76,14 @@
   function callRow(s) {
     const place = [s.location ? shortPath(s.location) : "", s.module].filter(Boolean).join("  \u00b7  ");
     const over = s.bound ? s.eta / s.bound : NaN;
-    const figures = element("span", {class: "figures"}, "eta ", element("b", {}, number(s.eta)), " u of ", number(s.bound), " u",
+    const figures = s.mode === "add_noise"
+      ? element("span", {class: "figures"}, "noise amplified ", element("b", {}, number(s.kappa)), "\u00d7  \u00b7  ", bits(s.digits), " digits left")
+      : element("span", {class: "figures"}, "eta ", element("b", {}, number(s.eta)), " u of ", number(s.bound), " u",
       over > 1 ? " (" + number(over) + "\u00d7)" : "", "  \u00b7  kappa ", number(s.kappa), "  \u00b7  ", bits(s.bits), " bits");
     const summary = element("summary", {}, element("span", {class: "tag " + s.verdict}, s.verdict),
       element("span", {class: "what"}, element("b", {}, s.api || s.function), s.phase !== "none" ? " " + s.phase : "", place ? "  \u00b7  " + place : ""), figures);
     if (s.reason) summary.append(element("span", {class: "reason"}, s.reason));
+    if (s.cause) summary.append(element("span", {class: "reason"}, "Cause: " + s.cause));
     return element("details", {class: "call"}, summary, callDetails(s));
   }
 
