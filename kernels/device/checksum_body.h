@@ -130,12 +130,64 @@ FUMI_DEVICE_CALL RowOutput add_row(const Memory& memory, const ChecksumParams& p
     return out;
 }
 
+// How much of one row of a block repeats itself: errors that are equal add up.
+struct BlockRepeats {
+    double products = 1;  // within an element, as SecondLook has it
+    double columns = 1;   // sum over the groups of equal columns of (sum w)^2, over the number of columns
+};
+
+// Equal columns give equal elements, and an error in one is in all of them. They are told by D and by a sum
+// over some rows of B with factors that no data have.
+FUMI_DEVICE_CALL double equal_columns(const Memory& memory, const ChecksumParams& params, Signs signs,
+                                      const ColumnBlock& columns, std::int64_t row) {
+    constexpr int most = 128, rows = 8;
+    const GemmProblem& problem = params.problem;
+    const auto all = columns.last - columns.first;
+    const int count = static_cast<int>(smaller(all, most));
+    const auto key = [&](int i) {
+        const std::int64_t j = columns.first + i;
+        double sum = read_matrix(memory, problem.d, row, j, columns.batch).re;
+        if (sum == 0) return static_cast<double>(NAN);  // a sum of nothing has no error
+        for (int r = 0; r < rows; ++r) {
+            const std::uint64_t random = hash(1, static_cast<std::uint64_t>(r));
+            const auto k = static_cast<std::int64_t>(random % static_cast<std::uint64_t>(problem.k));
+            sum += read_matrix(memory, problem.b, k, j, columns.batch).re *
+                   (1 + 0x1p-53 * static_cast<double>(random >> 11));
+        }
+        return sum;
+    };
+    const double pairs = equal_pairs(
+        count, key, [&](int i, int j) { return signs.at(columns.first + i) * signs.at(columns.first + j); });
+    // The first columns stand for those of a wider block.
+    const double scale = static_cast<double>(all) / count;
+    return fmax(1 + scale * 2 * pairs / count, 1.0);
+}
+
+FUMI_DEVICE_CALL BlockRepeats repeats_of(const Memory& memory, const ChecksumParams& params,
+                                         const Signs& signs, const ColumnBlock& columns, std::int64_t row) {
+    constexpr int looked_at = 4;
+    const GemmProblem& problem = params.problem;
+    BlockRepeats repeats;
+    repeats.columns = equal_columns(memory, params, signs, columns, row);
+    const auto count = columns.last - columns.first;
+    for (int i = 0; i < looked_at && i < count; ++i) {
+        const Position at = {row, columns.first + draw(i, smaller(looked_at, count), count, params.seed),
+                             columns.batch};
+        const ElementProducts products{memory, problem, at};
+        double g = 0;
+        for (std::int64_t k = 0; k < problem.k; ++k) g += fabs(products(k).re);
+        SecondLook<ElementProducts> look{problem.k, params.bound.accumulator_bits, g, products};
+        if (g > 0) repeats.products = fmax(repeats.products, fmax(look.from_repeats(), look.from_replay()));
+    }
+    return repeats;
+}
+
 // sigma^2 of D w - reference (docs/modes.md), without and with partial sums in the output type.
 struct Spread {
     double strict, loose;
 };
 FUMI_DEVICE Spread spread_of(const ChecksumParams& params, const Factors& factors, const RowOutput& out,
-                             double q, double bias, double columns) {
+                             double q, double bias, double columns, const BlockRepeats& repeats) {
     const BoundNumbers& bound = params.bound;
     if (bound.exact != 0) return {0, 0};
     const Format format = format_of(params.problem.d.type);
@@ -147,7 +199,8 @@ FUMI_DEVICE Spread spread_of(const ChecksumParams& params, const Factors& factor
     // Twice the mean square of a walk's partial sums: in a block of few columns one bad sum is not averaged.
     const double walk = 2 * (c2 / 3 + q / 2), u_out = power_of_two(-format.bits);
     const double spacing = half_ulp(format, 0.0);
-    double variance = u2 * (0.18037 * k + b * b) * walk + u2 * (addends + c2) * (1 + factors.scales);
+    double variance =
+        u2 * (0.18037 * k * repeats.products + b * b) * walk + u2 * (addends + c2) * (1 + factors.scales);
     variance += 0.25 * bound.input_error * bound.input_error * (c2 + q);
     // This check's own sums, in fp64.
     variance += 0x1p-106 * 0.72 * (k + 2 * columns) * (walk + addends);
@@ -155,7 +208,8 @@ FUMI_DEVICE Spread spread_of(const ChecksumParams& params, const Factors& factor
     variance += columns * flushed * flushed;
     const double strict =
         scale * variance + 0.18037 * u_out * u_out * out.d2 + columns * spacing * spacing / 3;
-    return {strict, strict + scale * 0.18037 * params.reduction_error * params.reduction_error * (c2 + q)};
+    const double reduction = scale * 0.18037 * params.reduction_error * params.reduction_error * (c2 + q);
+    return {repeats.columns * strict, repeats.columns * (strict + reduction)};
 }
 
 FUMI_DEVICE_CALL void judge_row(ErrorStats& stats, const Memory& memory, const ChecksumParams& params,
@@ -174,7 +228,7 @@ FUMI_DEVICE_CALL void judge_row(ErrorStats& stats, const Memory& memory, const C
                                            columns.batch * problem.bias_batch_stride + row, problem.bias_type)
                                   .re;
     const double q = factors.product ? alpha * alpha * sums.q : 0.0;
-    const Spread spread = spread_of(params, factors, out, q, bias, count);
+    const Spread distinct = spread_of(params, factors, out, q, bias, count, {});
     const std::int64_t index = row + problem.m * (columns.first + problem.n * columns.batch);
     // By Cauchy and Schwarz no sum of the block exceeds this.
     const double largest = fabs(factors.scale_d) * (sqrt(static_cast<double>(problem.k) * q) +
@@ -191,6 +245,11 @@ FUMI_DEVICE_CALL void judge_row(ErrorStats& stats, const Memory& memory, const C
             return error == 0 ? 0.0
                               : (variance > 0 ? error / (kChecksumThreshold * sqrt(variance)) : INFINITY);
         };
+        Spread spread = distinct;
+        if (is_finite(error) && ratio(spread.strict) > 1 && params.bound.exact == 0 && factors.product) {
+            const BlockRepeats repeats = repeats_of(memory, params, Signs(seed, v), columns, row);
+            spread = spread_of(params, factors, out, q, bias, count, repeats);
+        }
         const double strict = ratio(spread.strict);
         if (!is_finite(error) || strict != strict) continue;
         ++stats.bits_elements;

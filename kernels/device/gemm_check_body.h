@@ -239,11 +239,12 @@ FUMI_DEVICE_CALL void look_closer(ErrorStats& stats, const Memory& memory, const
             {out.reference.re.hi, out.reference.im.hi});
 }
 
+template <class Products>
 FUMI_DEVICE void judge_closely(ErrorStats& stats, const Memory& memory, const GemmCheckParams& params,
                                const Factors& factors, const ElementSums& sums, const Position& at,
-                               bool complex) {
+                               bool complex, const Products& products) {
     const std::uint64_t before = stats.nonfinite;
-    judge_element(stats, memory, params, factors, sums, at, complex);
+    judge_element(stats, memory, params, factors, sums, at, complex, products);
     const bool nonfinite = stats.nonfinite != before;
     if (nonfinite || params.bound.measures != 0)
         look_closer(stats, memory, params, factors, sums, at, nonfinite);
@@ -261,7 +262,8 @@ FUMI_DEVICE void judge_thread(const Memory& memory, const GemmCheckParams& param
                 const int column = column_start<G>(t, lane) + i;
                 if (column >= tile.columns) continue;
                 const Position at = {shared.rows[row], shared.columns[column], tile.batch};
-                judge_closely(stats, memory, params, factors, sums.of[r][lane].element(i), at, G::kComplex);
+                judge_closely(stats, memory, params, factors, sums.of[r][lane].element(i), at, G::kComplex,
+                              ElementProducts{memory, params.problem, at});
             }
         }
     }

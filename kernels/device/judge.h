@@ -1,6 +1,7 @@
 // From the sums of one element to its reference, its bound and its place in the statistics (docs/numerics.md,
 // 1 and 2).
 #pragma once
+#include "kernels/device/repeats.h"
 #include "kernels/device/stats.h"
 #include "kernels/device/sums.h"
 
@@ -109,13 +110,22 @@ FUMI_DEVICE_CALL Reference reference_of(const Memory& memory, const GemmProblem&
     return r;
 }
 
-// The error that a legal kernel may have made in the pre-activation: section 1 without the output's rounding.
+// What the roundings of so many sums come to, in u_acc G: a random walk, of a variance that is `inflation`
+// times that of distinct products, and never more than all of them in one direction.
+FUMI_DEVICE double walk_of(double products, double inflation) {
+    const double distinct = 2 * sqrt(products);
+    return fmax(distinct, fmin(distinct * sqrt(inflation), products));
+}
+
+// The error that a legal kernel may have made in the pre-activation: section 3 without the output's rounding.
 FUMI_DEVICE double accumulation_bound(const BoundNumbers& bound, const GemmProblem& problem,
-                                      const Factors& factors, const Reference& reference, bool complex) {
+                                      const Factors& factors, const Reference& reference, bool complex,
+                                      double inflation = 1) {
     // A complex element has 2 K products a part, and two parts; multiplying by a complex alpha rounds twice
     // more.
     const double products = factors.product ? static_cast<double>(complex ? 2 * problem.k : problem.k) : 0.0;
-    const double spread = bound.u_acc * (2 * sqrt(products) + bound.beta_t * products + (complex ? 4 : 2));
+    const double walk = walk_of(products, inflation);
+    const double spread = bound.u_acc * (walk + bound.beta_t * products + (complex ? 4 : 2));
     const double scaling = 2 * bound.u_acc * factors.scales;
     const double addends = (problem.bias != nullptr ? 3 : 2) * bound.u_acc;
     const double b =
@@ -130,6 +140,7 @@ struct Output {
     Complex value;
     DataType type;
     double bound;       // of the error before the output is rounded
+    double gain;        // how much that grows with the bound of the pre-activation
     double g;           // G, carried through the activation and scale_d
     bool may_mask_nan;  // max(NaN, 0) may be 0
 };
@@ -200,13 +211,20 @@ FUMI_DEVICE_CALL bool settle_nonfinite(ErrorStats& stats, const BoundNumbers& bo
     return true;
 }
 
-// Compares one finite output; returns |e|.
-FUMI_DEVICE_CALL double compare(ErrorStats& stats, const BoundNumbers& bound, const Output& out,
-                                std::int64_t index, bool aux) {
+// The error of a finite output, and B.
+struct Gap {
+    double e, b;
+};
+FUMI_DEVICE Gap gap_of(const BoundNumbers& bound, const Output& out) {
     const double e_re = (out.value.re - out.reference.re.hi) - out.reference.re.lo;
     const double e_im = (out.value.im - out.reference.im.hi) - out.reference.im.lo;
-    const double e = modulus(e_re, e_im);
-    const double b = out.bound + output_rounding(bound, out);
+    return {modulus(e_re, e_im), out.bound + output_rounding(bound, out)};
+}
+
+// Compares one finite output.
+FUMI_DEVICE_CALL void compare(ErrorStats& stats, const BoundNumbers& bound, const Output& out,
+                              std::int64_t index, bool aux) {
+    const auto [e, b] = gap_of(bound, out);
     const double ug = bound.u * out.g;
     const double ratio = e == 0 ? 0.0 : (b > 0 ? e / b : INFINITY);
     note_worst(stats, ratio, ug > 0 ? b / ug : 0.0, index, out);
@@ -214,7 +232,7 @@ FUMI_DEVICE_CALL double compare(ErrorStats& stats, const BoundNumbers& bound, co
         ++stats.mismatches;
         if (aux) ++stats.aux_mismatches;
     }
-    if (aux) return e;
+    if (aux) return;
     ++stats.elements;
     stats.max_abs_err = fmax(stats.max_abs_err, e);
     if (ug > 0) stats.max_eta = fmax(stats.max_eta, e / ug);
@@ -228,14 +246,17 @@ FUMI_DEVICE_CALL double compare(ErrorStats& stats, const BoundNumbers& bound, co
         ++stats.rel_elements;
         stats.max_kappa = fmax(stats.max_kappa, out.g / r);
     }
-    return e;
 }
+
+// A residual this many times what a legal kernel explains is rare where products are distinct (verdict.cpp).
+inline constexpr double kUnlikelyResidual = 12;
 
 // Section 5: e / sqrt(Q) against z / sqrt(Q) and s / sqrt(Q), all as if alpha were 1, and the variance that a
 // legal kernel explains.
-FUMI_DEVICE_CALL void count_bits(ErrorStats& stats, const BoundNumbers& bound, const GemmProblem& problem,
-                                 const ElementSums& sums, const Reference& reference, const Output& out,
-                                 double scale_d) {
+template <class Repeats>
+FUMI_DEVICE void count_bits(ErrorStats& stats, const BoundNumbers& bound, const GemmProblem& problem,
+                            const ElementSums& sums, const Reference& reference, const Output& out,
+                            double scale_d, const Repeats& repeats) {
     const double q = sums.q, alpha = reference.alpha * fabs(scale_d);
     const bool usable = q > 0 && is_finite(q) && alpha > 0 && is_finite(1 / alpha) && is_finite(sums.z) &&
                         reference.addend_g <= 8 * reference.alpha * sqrt(q);
@@ -255,11 +276,15 @@ FUMI_DEVICE_CALL void count_bits(ErrorStats& stats, const BoundNumbers& bound, c
     stats.szs += (sums.z.re * sums.s.re.hi + sums.z.im * sums.s.im.hi) / q;
     stats.sss += s2 / q;
     // 0.4247 u |x| is the rms of rounding x. Sum of s_k^2 is at least z^2 / K, and about K (s^2 / 3 + Q / 2).
-    const double walk = fmax(z2 / k, k * s2 / 3) + k * q / 2;
+    const double walk = (fmax(z2 / k, k * s2 / 3) + k * q / 2) * bound.u_acc * bound.u_acc;
     const double r = modulus(out.reference.re.hi, out.reference.im.hi) + reference.addend_g * fabs(scale_d);
     const double u_out = power_of_two(-format_of(out.type).bits);
-    stats.sum_floor +=
-        0.18037 * (bound.u_acc * bound.u_acc * walk + (u_out * r / alpha) * (u_out * r / alpha)) / q;
+    const double rounding = (u_out * r / alpha) * (u_out * r / alpha);
+    double floor = 0.18037 * (walk + rounding) / q;
+    const bool rounds_to_nearest = bound.beta_t == 0 && bound.input_error == 0;
+    if (rounds_to_nearest && (x_re * x_re + x_im * x_im) / q > kUnlikelyResidual * floor)
+        floor = 0.18037 * (walk * repeats() + rounding) / q;
+    stats.sum_floor += floor;
     ++stats.bits_elements;
 }
 
@@ -274,6 +299,7 @@ FUMI_DEVICE_CALL Output activated(const GemmProblem& problem, const BoundNumbers
     out.reference = reference.value;
     out.type = problem.d.type;
     out.bound = accumulation;
+    out.gain = 1;
     out.g = reference.product_g + reference.addend_g;
     out.may_mask_nan = false;
     if (problem.activation == Activation::relu) {
@@ -283,38 +309,104 @@ FUMI_DEVICE_CALL Output activated(const GemmProblem& problem, const BoundNumbers
         // |gelu'| <= 1.129
         const double x = out.reference.re.hi;
         out.reference.re = {x < -1e30 ? 0.0 : (x > 1e30 ? x : gelu_tanh(x)), 0.0};
-        out.bound = 1.13 * accumulation + bound.activation_error * fabs(x);
+        out.gain = 1.13;
+        out.bound = out.gain * accumulation + bound.activation_error * fabs(x);
         out.may_mask_nan = !(x > 0);
     }
     if (problem.scale_d.kind != ScaleKind::none) {
         const Wide scale = {factors.scale_d, 0.0};
         out.reference = {multiply(out.reference.re, scale), multiply(out.reference.im, scale)};
         out.bound *= fabs(factors.scale_d);
+        out.gain *= fabs(factors.scale_d);
         out.g *= fabs(factors.scale_d);
     }
     return out;
 }
 
+// The products of one element of D; product k of any element is that without alpha.
+struct ElementProducts {
+    const Memory& memory;
+    const GemmProblem& problem;
+    const Position& at;
+    FUMI_DEVICE_CALL Complex operator()(std::int64_t k) const {
+        const Complex a = read_matrix(memory, problem.a, at.row, k, at.batch);
+        const Complex b = read_matrix(memory, problem.b, k, at.column, at.batch);
+        return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+    }
+};
+
+// What is only asked for elements that look wrong: by how much the variance of their legal error is larger
+// than that of an ordinary sum.
+template <class Products>
+struct SecondLook {
+    std::int64_t k;
+    int bits;  // of the accumulator
+    double g;  // |A| |B|
+    const Products& products;
+    double repeats = 0, replay = 0;  // 0: not asked yet
+
+    FUMI_DEVICE double from_repeats() {
+        if (repeats == 0) repeats = multiplicity(k, sum_spacing(bits, g), products);
+        return repeats;
+    }
+    // A legal chain that strays as far on these very products. Twice, as another order may stray further.
+    FUMI_DEVICE double from_replay() {
+        if (replay == 0) {
+            const double walk = 2 * replayed_error(k, bits, products) / (power_of_two(-bits) * g);
+            replay = fmax(1.0, walk * walk / (4 * static_cast<double>(k)));
+        }
+        return replay;
+    }
+};
+
+// Widens the bound of an output over it, where no more than a legal kernel may err on such data. `allowed`:
+// the bound of the pre-activation at an inflation.
+template <class Products, class Allowed>
+FUMI_DEVICE void widen(const ErrorStats& stats, const BoundNumbers& bound, SecondLook<Products>& look,
+                       const Allowed& allowed, Output& out) {
+    const double strict = out.bound;
+    const Gap gap = gap_of(bound, out);
+    if (!(gap.e > gap.b) || bound.exact != 0 || !is_finite(look.g)) return;
+    const auto within = [&](double inflation) {
+        out.bound = strict + out.gain * (allowed(inflation) - allowed(1));
+        return gap.e <= gap_of(bound, out).b;
+    };
+    if (!within(INFINITY)) {  // not with all errors in one direction
+        out.bound = strict;
+        return;
+    }
+    if (within(look.from_repeats())) return;
+    // The replay is dear: not where a fault has been found.
+    if (stats.mismatches == 0) within(fmax(look.repeats, look.from_replay()));
+}
+
+template <class Products>
 FUMI_DEVICE_CALL void judge_element(ErrorStats& stats, const Memory& memory, const GemmCheckParams& params,
                                     const Factors& factors, const ElementSums& sums, const Position& at,
-                                    bool complex) {
+                                    bool complex, const Products& products) {
     const GemmProblem& problem = params.problem;
     const BoundNumbers& bound = params.bound;
     const std::int64_t index = at.row + problem.m * (at.column + problem.n * at.batch);
     const Reference reference = reference_of(memory, problem, factors, sums, at);
     const double accumulation = accumulation_bound(bound, problem, factors, reference, complex);
     const double raw_g = fmax(factors.product ? sums.g : 0.0, reference.product_g + reference.addend_g);
+    SecondLook<Products> look{factors.product ? problem.k : 0, bound.accumulator_bits, sums.g, products};
+    const auto allowed = [&](double inflation) {
+        return accumulation_bound(bound, problem, factors, reference, complex, inflation);
+    };
 
     Output out = activated(problem, bound, factors, reference, accumulation);
     out.value = read_matrix(memory, problem.d, at.row, at.column, at.batch);
     if (!settle_nonfinite(stats, bound, out, raw_g, index)) {
         const Output unsaturated = out;
         saturate(out);
+        widen(stats, bound, look, allowed, out);
         compare(stats, bound, out, index, false);
         const bool linear = problem.activation == Activation::none ||
                             (problem.activation == Activation::relu && reference.value.re.hi > accumulation);
         if (linear && factors.product && out.reference.re.hi == unsaturated.reference.re.hi) {
-            count_bits(stats, bound, problem, sums, reference, out, factors.scale_d);
+            count_bits(stats, bound, problem, sums, reference, out, factors.scale_d,
+                       [&] { return look.from_repeats(); });
         }
     }
     if (problem.aux.type == DataType::none) return;
@@ -323,9 +415,12 @@ FUMI_DEVICE_CALL void judge_element(ErrorStats& stats, const Memory& memory, con
     aux.value = read_matrix(memory, problem.aux, at.row, at.column, at.batch);
     aux.type = problem.aux.type;
     aux.bound = accumulation;
+    aux.gain = 1;
     aux.g = reference.product_g + reference.addend_g;
     aux.may_mask_nan = false;
-    if (!settle_nonfinite(stats, bound, aux, raw_g, index)) compare(stats, bound, aux, index, true);
+    if (settle_nonfinite(stats, bound, aux, raw_g, index)) return;
+    widen(stats, bound, look, allowed, aux);
+    compare(stats, bound, aux, index, true);
 }
 
 }  // namespace fumi::FUMI_TARGET

@@ -9,14 +9,6 @@ inline constexpr int kProbeThreads = static_cast<int>(kPrecisionThreads);
 inline constexpr int kProbeBlock = 16;  // products that one thread takes in a row
 inline constexpr int kProbeChunk = kProbeThreads * kProbeBlock;
 
-// The significand cut to p bits: to nearest even, or towards zero. Exponents are not limited.
-FUMI_DEVICE double quantised(double x, int p, bool truncate) {
-    const int drop = 53 - p;
-    std::uint64_t raw = bits_of<std::uint64_t>(x);
-    if (!truncate) raw += ((std::uint64_t{1} << (drop - 1)) - 1) + ((raw >> drop) & 1);
-    return bits_of<double>(raw & ~((std::uint64_t{1} << drop) - 1));
-}
-
 // What a b becomes where both are converted first, less a b. The differences are exact for fp32 inputs.
 FUMI_DEVICE double conversion_error(InputFormat format, double a, double b) {
     const auto simple = [&](int p, bool truncate) {
@@ -71,7 +63,12 @@ struct ProbeShared {
     PrecisionEntry entry;
     double value;  // C
     double alpha, addend;
+    double keys[kProbeThreads];  // of the products looked at
+    int equal[kProbeThreads];    // how many of those before are the same
+    double repeats;              // as multiplicity() has it
 };
+// Errors of products that occur more often say nothing of formats.
+inline constexpr double kMostRepeats = 16;
 
 // Up to 16 elements of one line of an operand, from k0 on.
 FUMI_DEVICE_CALL void load_line(const Memory& memory, const Panel& panel, std::int64_t k0, int count,
@@ -184,6 +181,34 @@ FUMI_DEVICE void probe_products(const B& block, const PrecisionParams& params, c
     block.sync();
 }
 
+// How often the entry's products occur.
+template <class B>
+FUMI_DEVICE void probe_repeats(const B& block, const PrecisionParams& params, const Position& at,
+                               ProbeShared& shared) {
+    ProductChoice choice(params.problem.k);
+    choice.count = static_cast<int>(smaller(kProbeThreads, params.problem.k));
+    const ElementProducts products{block.memory, params.problem, at};
+    block.for_each_thread([&](int t) {
+        shared.keys[t] =
+            t < choice.count ? product_key(products(choice.at(t)), sum_spacing(24, shared.sums[0])) : NAN;
+    });
+    block.sync();
+    block.for_each_thread([&](int t) {
+        int equal = 0;
+        for (int i = 0; i < t; ++i)
+            equal += shared.keys[i] == shared.keys[t] && choice.at(i) != choice.at(t) ? 1 : 0;
+        shared.equal[t] = equal;
+    });
+    block.sync();
+    block.for_each_thread([&](int t) {
+        if (t != 0) return;
+        double equal = 0;
+        for (int i = 0; i < kProbeThreads; ++i) equal += shared.equal[i];
+        shared.repeats = choice.multiplicity_of(equal);
+    });
+    block.sync();
+}
+
 FUMI_DEVICE double rounded_to(const Format& format, double x) {
     const double unit = 2 * half_ulp(format, x);
     return unit > 0 ? rint(x / unit) * unit : x;
@@ -207,6 +232,7 @@ FUMI_DEVICE_CALL Output linear_output(const Memory& memory, const PrecisionParam
     out.value = read_matrix(memory, problem.aux, at.row, at.column, at.batch);
     out.type = problem.aux.type;
     out.bound = accumulation;
+    out.gain = 1;
     out.g = reference.product_g + reference.addend_g;
     out.may_mask_nan = false;
     return out;
@@ -238,7 +264,8 @@ FUMI_DEVICE_CALL void describe_entry(const Memory& memory, const PrecisionParams
     const Format format = format_of(out.type);
     entry.usable = q > 0 && is_finite(q) && alpha != 0 && is_finite(1 / alpha) && is_finite(r) &&
                            is_finite(out.value.re) && fabs(r) + out.bound < format.largest &&
-                           reference.addend_g <= 8 * reference.alpha * sqrt(q)
+                           reference.addend_g <= 8 * reference.alpha * sqrt(q) &&
+                           shared.repeats <= kMostRepeats
                        ? 1
                        : 0;
     if (entry.usable == 0) return;
@@ -247,7 +274,7 @@ FUMI_DEVICE_CALL void describe_entry(const Memory& memory, const PrecisionParams
     for (int h = 0; h < kInputFormats; ++h) entry.error[h] = (error - sums[5 + h]) / root;
     entry.s = s / root;
     entry.z = sums[2] / root;
-    entry.walk = sums[3] / q + 0.5;
+    entry.walk = (sums[3] / q + 0.5) * shared.repeats;
     const double relative_ulp = ulp / (fabs(alpha) * root);
     entry.floor = relative_ulp * relative_ulp / 12;
     shared.value = out.value.re;
@@ -255,7 +282,8 @@ FUMI_DEVICE_CALL void describe_entry(const Memory& memory, const PrecisionParams
     shared.addend = (r - alpha * s);
     entry.mismatch = out.value.re != rounded_to(format, r) ? 1 : 0;
     // Rounding of alpha's product and of each addend, in units of the accumulator.
-    const double noise = legal_noise(params.bound, sums, k) * fabs(alpha) + 2 * params.bound.u_acc * fabs(r);
+    const double noise = legal_noise(params.bound, sums, k) * sqrt(shared.repeats) * fabs(alpha) +
+                         2 * params.bound.u_acc * fabs(r);
     entry.mismatch_rate = noise / ulp;
     entry.rounded = entry.mismatch_rate < 0.2 ? 1 : 0;
 }
@@ -297,6 +325,7 @@ FUMI_DEVICE void precision_entry(const B& block, const PrecisionParams& params, 
         a.offset += at.row * a.line_stride;
         b.offset += at.column * b.line_stride;
         probe_products(block, params, a, b, shared, state);
+        probe_repeats(block, params, at, shared);
     }
     block.for_each_thread([&](int t) {
         if (t != 0) return;
@@ -358,6 +387,7 @@ FUMI_DEVICE bool format_shows(const Fit& none, const Fit& left, const Fit& conve
 
 struct PrecisionMergeShared {
     Fit fits[kInputFormats], conversions[kInputFormats];
+    bool alike[kPrecisionEntries];  // the same as one before
     int matches[2 * kSplits];
 };
 
@@ -403,7 +433,20 @@ template <class B>
 FUMI_DEVICE void precision_merge(const B& block, const PrecisionParams& params,
                                  PrecisionMergeShared& shared) {
     constexpr int count = static_cast<int>(kPrecisionEntries);
-    const PrecisionEntry* entries = block.memory.at(params.entries);
+    PrecisionEntry* entries = block.memory.at(params.entries);
+    block.for_each_thread([&](int t) {
+        if (t >= count) return;
+        shared.alike[t] = false;
+        for (int i = 0; i < t; ++i)
+            shared.alike[t] =
+                shared.alike[t] || (entries[i].s == entries[t].s && entries[i].z == entries[t].z &&
+                                    entries[i].error[0] == entries[t].error[0]);
+    });
+    block.sync();
+    block.for_each_thread([&](int t) {
+        if (t < count && shared.alike[t]) entries[t].usable = 0;
+    });
+    block.sync();
     block.for_each_thread([&](int t) {
         if (t < kInputFormats) {
             shared.fits[t] = {};
@@ -416,7 +459,8 @@ FUMI_DEVICE void precision_merge(const B& block, const PrecisionParams& params,
         const int split = t - kInputFormats;
         if (split < 0 || split >= 2 * kSplits) return;
         int matches = 0;
-        for (int i = 0; i < count; ++i) matches += entries[i].split[split / 2] >> (split % 2) & 1;
+        for (int i = 0; i < count; ++i)
+            matches += entries[i].usable != 0 ? entries[i].split[split / 2] >> (split % 2) & 1 : 0;
         shared.matches[split] = matches;
     });
     block.sync();

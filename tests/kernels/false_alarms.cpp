@@ -111,13 +111,24 @@ void judge(Call& call, const GemmProblem& problem, const Contract& contract, std
     }
 }
 
+// A few values over and over: constant lines, and lines with a period.
+std::function<double()> repeated(std::mt19937_64& g) {
+    std::vector<double> values(1 + g() % 7);
+    for (double& value : values) value = std::uniform_real_distribution<double>(-1, 1)(g);
+    if (g() % 2 != 0)
+        for (double& value : values) value = std::fabs(value);
+    return [values, next = std::size_t{0}]() mutable { return values[next++ % values.size()]; };
+}
+
 Call one_call(long number, std::uint64_t seed, std::int64_t longest) {
     std::mt19937_64 g(seed * 1000003 + static_cast<std::uint64_t>(number));
     const auto turn = static_cast<std::size_t>(number);
     Call call;
     call.kind = &kKinds[turn % std::size(kKinds)];
     const Kind& kind = *call.kind;
-    const Distribution distribution = kDistributions[turn / std::size(kKinds) % 5];
+    const std::size_t of_six = turn / std::size(kKinds) % (std::size(kDistributions) + 1);
+    const bool repeats = of_six == std::size(kDistributions);
+    const Distribution distribution = kDistributions[repeats ? 0 : of_six];
     const auto pick = [&](std::int64_t most) {
         return 1 + static_cast<std::int64_t>(g() % static_cast<std::uint64_t>(most));
     };
@@ -128,12 +139,13 @@ Call one_call(long number, std::uint64_t seed, std::int64_t longest) {
         static_cast<std::int64_t>(kShortest * std::exp2(octaves * 0x1p-53 * static_cast<double>(g() >> 11))));
     Workload w({pick(24), pick(24), call.k, 1}, kind.inputs, kind.inputs, kind.output, kind.output);
     w.fill(kind.inputs == DataType::i8 ? [&g] { return static_cast<double>(g() % 255) - 127; }
+           : repeats                   ? repeated(g)
                                        : draws(distribution, g));
     compute_kind(w, kind);
-    const Contract contract = contract_of(kind, turn / std::size(kKinds) / 5 % 2 == 0);
+    const Contract contract = contract_of(kind, turn / std::size(kKinds) / 6 % 2 == 0);
     judge(call, w.problem, contract, g);
-    call.reason = fmt::format("call {}, {}, {}, K {}: {}", number, contract.name, name(distribution), call.k,
-                              call.reason);
+    call.reason = fmt::format("call {}, {}, {}, K {}: {}", number, contract.name,
+                              repeats ? "repeated" : name(distribution), call.k, call.reason);
     return call;
 }
 
@@ -217,7 +229,8 @@ int main(int argc, char** argv) {
     app.add_option("--longest", longest, "K is drawn uniformly in log K, from 16 to this (8192)")
         ->check(CLI::Range(16, 8192));
     app.footer(
-        "Five distributions; m and n up to 24. Each call is recomputed in full, its precision is looked for, "
+        "Five distributions, and data that repeat themselves; m and n up to 24. Each call is recomputed in "
+        "full, its precision is looked for, "
         "and it is "
         "summed in blocks of 128\nand 16 columns. Exit status 1 where a legal call fails.");
     CLI11_PARSE(app, argc, argv);

@@ -49,6 +49,23 @@ struct ConvJudge {
                              std::int64_t column, std::int64_t group) const;
 };
 
+// The products of one element of a convolution; 0 where the second operand is padding.
+struct ConvProducts {
+    const Memory& memory;
+    const ConvGeometry& geometry;
+    std::int64_t row, column, group;
+    FUMI_DEVICE_CALL Complex operator()(std::int64_t k) const {
+        const Gather first = geometry.first(), second = geometry.second();
+        Place a, b;
+        geometry.at_k(k, a, b);
+        std::int64_t offset = 0;
+        if (!second.find(geometry.column(column, group), b, offset)) return {};
+        const double other = read_real(memory, second.base, offset, second.type);
+        offset = geometry.row(row, group).offset + a.offset;
+        return {read_real(memory, first.base, offset, first.type) * other, 0};
+    }
+};
+
 // The largest magnitude of the second operand within `reach` positions of (line, k), over all spatial
 // dimensions.
 FUMI_DEVICE double largest_near(const Memory& memory, const Gather& from, const Place& line, Place k,
@@ -184,13 +201,14 @@ FUMI_DEVICE_CALL void judge_conv_element(const ConvJudge& judge, ErrorStats& sta
     Position at = {0, 0, c.outer * output.size[1] + second};
     for (int d = 0; d < p.spatial; ++d) at.batch = at.batch * output.size[2 + d] + c.at[d];
 
+    const ConvProducts products{judge.memory, geometry, row, column, group};
     const bool direct = judge.params.is_direct != 0;
     if (direct && p.intermediate == DataType::none) {
-        judge_closely(stats, judge.memory, gemm, judge.factors, sums, at, false);
+        judge_closely(stats, judge.memory, gemm, judge.factors, sums, at, false, products);
         return;
     }
     ErrorStats one;
-    judge_closely(one, judge.memory, gemm, judge.factors, sums, at, false);
+    judge_closely(one, judge.memory, gemm, judge.factors, sums, at, false, products);
     if (one.max_ratio > 1) {
         const double alpha = fabs(judge.factors.alpha.re);
         double extra =
@@ -202,7 +220,7 @@ FUMI_DEVICE_CALL void judge_conv_element(const ConvJudge& judge, ErrorStats& sta
             extra += 3 * power_of_two(-format_of(p.intermediate).bits) * one.sum_g;
         gemm.bound.absolute += extra;
         one = {};
-        judge_closely(one, judge.memory, gemm, judge.factors, sums, at, false);
+        judge_closely(one, judge.memory, gemm, judge.factors, sums, at, false, products);
     }
     merge(stats, one);
 }
