@@ -67,7 +67,7 @@ std::string check_header(sqlite3* db, const std::string& path) {
     if (scalar(db, "PRAGMA application_id") != std::to_string(application_id))
         return path + " is an SQLite database, but not a FuMi session";
     const std::string version = scalar(db, "PRAGMA user_version");
-    if (std::atoi(version.c_str()) > schema_version)
+    if (std::strtol(version.c_str(), nullptr, 10) > schema_version)
         return path + " was written by a newer FuMi (schema " + version + ", this one reads up to " +
                std::to_string(schema_version) + "): update FuMi to read it";
     return {};

@@ -13,6 +13,7 @@ using faults::Kind;
 
 std::vector<faults::View> views_of(const Gemm& gemm) {
     std::vector<faults::View> views;
+    views.reserve(static_cast<std::size_t>(gemm.batch));
     for (std::int64_t index = 0; index < gemm.batch; ++index)
         views.push_back(
             {batch_entry(gemm.d, index), gemm.d.type, gemm.m, gemm.n, gemm.d.row_stride, gemm.d.col_stride});

@@ -98,6 +98,7 @@ template <class T>
 std::vector<faults::View> views_of_entries(const T* const* array, std::int64_t batch, std::int64_t rows,
                                            std::int64_t cols, std::int64_t ld) {
     std::vector<faults::View> views;
+    views.reserve(static_cast<std::size_t>(batch));
     for (std::int64_t i = 0; i < batch; ++i)
         views.push_back({entry_of(array, i, ld).column(0), type_of<T>, rows, cols, 1, ld});
     return views;

@@ -172,6 +172,7 @@ cudnnStatus_t copy_into(Descriptor& target, const Descriptor& source) {
     for (const Attribute& attribute : source.attributes) {
         if (target.real == nullptr || is_handle(attribute.name)) continue;
         std::vector<cudnnBackendDescriptor_t> parts;
+        parts.reserve(attribute.descriptors.size());
         for (const auto& part : attribute.descriptors) parts.push_back(part->real);
         const void* elements =
             parts.empty() ? static_cast<const void*>(attribute.bytes.data()) : parts.data();

@@ -24,8 +24,7 @@ const blas::Buffer<T>& Run<T>::read(int index) {
 template <class T>
 blas::Buffer<T>& Run<T>::create(int index) {
     auto& value = values_[static_cast<std::size_t>(index)];
-    value.emplace(tensor(index).count());
-    return *value;
+    return value.emplace(tensor(index).count());
 }
 
 template <class T>

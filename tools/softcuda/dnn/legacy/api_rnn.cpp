@@ -48,7 +48,7 @@ cudnnStatus_t read_sequences(Pass& pass, cudnnRNNDataDescriptor_t x, cudnnRNNDat
 // States are pseudo layers x batch x size (x 1 x 1), without gaps.
 cudnnStatus_t check_state(cudnnTensorDescriptor_t descriptor, const Pass& pass, std::int64_t size) noexcept {
     Tensor state;
-    if (const auto status = read(descriptor, state)) return CUDNN_STATUS_BAD_PARAM;
+    if (read(descriptor, state) != CUDNN_STATUS_SUCCESS) return CUDNN_STATUS_BAD_PARAM;
     const std::int64_t batch = pass.x_sequences.batch;
     for (int i = 3; i < state.rank; ++i)
         if (state.size[i] != 1) return CUDNN_STATUS_BAD_PARAM;
