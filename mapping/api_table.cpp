@@ -1,6 +1,7 @@
 #include "mapping/api_table.h"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -8,17 +9,18 @@
 namespace fumi::mapping {
 namespace {
 
-struct Row {
-    const char* op;
-    const char* api;
-};
+using enum Bound;
 
-constexpr Row rows[] = {
+constexpr Operation rows[] = {
 #include "ops.inc"
 };
 
+constexpr const char* python_apis[] = {
+#include "python_apis.inc"
+};
+
 constexpr std::size_t row_count = sizeof(rows) / sizeof(rows[0]);
-constexpr std::size_t slot_count = 1024;  // open addressing; must stay well above row_count
+constexpr std::size_t slot_count = 2048;  // open addressing; must stay well above row_count
 static_assert(row_count * 2 <= slot_count, "raise slot_count");
 
 constexpr std::uint32_t hash(const char* text) noexcept {  // FNV-1a
@@ -51,13 +53,33 @@ constexpr Index make_index() noexcept {
 
 constexpr Index op_index = make_index();
 
+std::atomic<bool> all_named{false};
+
 }  // namespace
 
-const char* api_of(const char* op) noexcept {
+const Operation* operation_of(const char* op) noexcept {
     for (std::size_t at = hash(op) % slot_count; op_index.slots[at] >= 0; at = (at + 1) % slot_count) {
-        const Row& row = rows[op_index.slots[at]];
+        const Operation& row = rows[op_index.slots[at]];
         if (std::strcmp(row.op, op) == 0) {
-            return row.api;
+            return &row;
+        }
+    }
+    return nullptr;
+}
+
+const char* api_of(const char* op) noexcept {
+    const Operation* const row = operation_of(op);
+    return row != nullptr && (row->library || all_named.load(std::memory_order_relaxed)) ? row->api : nullptr;
+}
+
+void name_all_operations() noexcept {
+    all_named.store(true, std::memory_order_relaxed);
+}
+
+const char* python_api(const char* name) noexcept {
+    for (const char* const api : python_apis) {
+        if (std::strcmp(api, name) == 0) {
+            return api;
         }
     }
     return nullptr;

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "mapping/api_table.h"
 #include "mapping/intern.h"
 
 namespace fumi::mapping {
@@ -70,6 +71,14 @@ CodeKind torch_kind(std::string_view inside, std::string_view function) noexcept
     return inside == "utils/checkpoint.py" ? CodeKind::checkpoint : CodeKind::torch;
 }
 
+// nn/functional.py: softmin -> torch.nn.functional.softmin.
+const char* api_of_code(std::string_view inside, const std::string& function) {
+    if (inside == "nn/functional.py") {
+        return python_api(("torch.nn.functional." + function).c_str());
+    }
+    return inside == "functional.py" ? python_api(("torch." + function).c_str()) : nullptr;
+}
+
 std::string absolute(const std::string& file) {
     const std::string& start = directories().start;
     if (file.empty() || file[0] == '/' || file[0] == '<' || start.empty()) {
@@ -89,8 +98,10 @@ Code read_code(PyHandle* object) {
     const std::string file = string_attribute(object, "co_filename");
     const std::string& torch = directories().torch;
     if (starts_with(file, torch)) {
-        code.kind =
-            torch_kind(std::string_view(file).substr(torch.size()), string_attribute(object, "co_name"));
+        const std::string_view inside = std::string_view(file).substr(torch.size());
+        const std::string function = string_attribute(object, "co_name");
+        code.kind = torch_kind(inside, function);
+        code.api = api_of_code(inside, function);
     } else if (is_generated(file)) {
         code.kind = CodeKind::torch;
     } else {

@@ -19,8 +19,9 @@ enum class CodeKind : std::uint8_t {
 
 struct Code {
     CodeKind kind = CodeKind::program;
-    bool kept = false;  // its code object is kept alive: the address means this for ever
-    std::string file;   // program: absolute where that could be told
+    bool kept = false;          // its code object is kept alive: the address means this for ever
+    std::string file;           // program: absolute where that could be told
+    const char* api = nullptr;  // torch: the name of an API that is Python code (api_table.h)
     std::unordered_map<int, const char*> locations;  // by instruction, or by line before Python 3.11
 };
 

@@ -71,6 +71,7 @@ class Walk {
         }
     }
 
+    const char* api() const noexcept { return api_; }
     const char* location() const noexcept { return location_; }
     bool in_checkpoint() const noexcept { return checkpoint_; }
     const char* module() const noexcept {
@@ -91,6 +92,8 @@ class Walk {
         if (cache) {
             cache_code(object, code.kind);
         }
+        own_ = own_ && (code.kind == CodeKind::torch || code.kind == CodeKind::checkpoint);
+        api_ = own_ && code.api != nullptr ? code.api : api_;
         if (code.kind == CodeKind::program && *location_ == '\0') {
             location_ = location_of(code, frame);
             if (cache) {
@@ -121,6 +124,8 @@ class Walk {
     bool in_backward_;
     bool engine_ = false;
     bool checkpoint_ = false;
+    bool own_ = true;  // every frame so far is torch's own, below the call of a module
+    const char* api_ = nullptr;
     bool raw_same_ = true;
     FrameCursor raw_;
     const char* location_ = "";
@@ -155,6 +160,23 @@ void python_where(Origin* origin, bool in_backward) noexcept {
         }
     } catch (const std::exception&) {
         *origin = Origin{origin->api};
+    }
+}
+
+const char* python_function() noexcept {
+    if (python == nullptr) {
+        return nullptr;
+    }
+    try {
+        const PythonLock lock(python);
+        if (!lock) {
+            return nullptr;
+        }
+        Walk walk(true);
+        walk.run();
+        return walk.api();
+    } catch (const std::exception&) {
+        return nullptr;
     }
 }
 

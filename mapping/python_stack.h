@@ -13,6 +13,10 @@ void python_start() noexcept;
 // module.
 void python_where(Origin* origin, bool in_backward) noexcept;
 
+// The API that the op is a part of where that is Python code of torch (api_table.h: python_api); nullptr
+// where not.
+const char* python_function() noexcept;
+
 // True where torch's checkpointing is at work between the op and the call of backward().
 bool python_in_checkpoint() noexcept;
 

@@ -1,11 +1,13 @@
-// Build tool: reads mapping/tables/*.yaml and writes the two sources compiled from them.
-//   fumi_tables OPS.inc API_NAMES.h TABLE.yaml...
+// Build tool: reads mapping/tables/*.yaml and writes the three sources compiled from them.
+//   fumi_tables OPS.inc PYTHON_APIS.inc API_NAMES.h TABLE.yaml...
 #include <yaml-cpp/yaml.h>
 
 #include <exception>
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <set>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -13,7 +15,9 @@
 namespace {
 
 struct Tables {
-    std::map<std::string, std::string> op_to_api;          // aten::addmm -> torch.addmm
+    std::map<std::string, std::string> op_to_api;    // aten::addmm -> torch.addmm
+    std::map<std::string, std::string> op_to_bound;  // aten::addmm -> product, 1, true
+    std::set<std::string> python_apis;
     std::map<std::string, std::string> name_to_canonical;  // torch.Tensor.addmm -> torch.addmm, and itself
 };
 
@@ -31,18 +35,39 @@ void add(std::map<std::string, std::string>& map, const std::string& key, const 
     }
 }
 
-void read_api(const std::string& file, const YAML::Node& row, Tables& tables) {
+// "elementwise 4 own" -> "elementwise, 4, true, false": the rest of the op's row in ops.inc.
+std::string bound_of(const std::string& file, const YAML::Node& row, bool library) {
+    std::istringstream words(row["bound"] ? row["bound"].as<std::string>() : "unwatched");
+    std::string bound, factor = "1", own;
+    words >> bound;
+    while (words >> own && own != "own") {
+        factor = own;
+    }
+    if (factor.find_first_not_of("0123456789") != std::string::npos) {
+        fail(file, row["bound"], "'" + factor + "' is not a whole number");
+    }
+    return bound + ", " + factor + (own == "own" ? ", true" : ", false") + (library ? ", true" : ", false");
+}
+
+void read_keys(const std::string& file, const YAML::Node& row) {
     for (const auto& field : row) {
         const auto key = field.first.as<std::string>();
-        if (key != "api" && key != "ops" && key != "aliases") {
-            fail(file, field.first, "unknown key '" + key + "'; known: api, ops, aliases");
+        if (key != "api" && key != "ops" && key != "aliases" && key != "bound" && key != "python") {
+            fail(file, field.first, "unknown key '" + key + "'; known: api, ops, aliases, bound, python");
         }
     }
+}
+
+void read_api(const std::string& file, const YAML::Node& row, bool library, Tables& tables) {
+    read_keys(file, row);
     if (!row["api"]) {
         fail(file, row, "no 'api'");
     }
     const auto api = row["api"].as<std::string>();
-    if (!row["ops"] || row["ops"].size() == 0) {
+    const bool python = row["python"] && row["python"].as<bool>();
+    if (python) {
+        tables.python_apis.insert(api);
+    } else if (!row["ops"] || row["ops"].size() == 0) {
         fail(file, row, api + " has no ops");
     }
     for (const auto& op : row["ops"]) {
@@ -51,6 +76,7 @@ void read_api(const std::string& file, const YAML::Node& row, Tables& tables) {
             name.insert(0, "aten::");
         }
         add(tables.op_to_api, name, api, file, op);
+        tables.op_to_bound[name] = bound_of(file, row, library);
     }
     add(tables.name_to_canonical, api, api, file, row);
     for (const auto& alias : row["aliases"]) {
@@ -63,8 +89,9 @@ void read_table(const std::string& file, Tables& tables) {
     if (!root["apis"] || !root["apis"].IsSequence()) {
         fail(file, root, "no list 'apis'");
     }
+    const bool library = !root["library"] || root["library"].as<bool>();
     for (const auto& entry : root["apis"]) {
-        read_api(file, entry, tables);
+        read_api(file, entry, library, tables);
     }
 }
 
@@ -85,6 +112,23 @@ std::string rows(const std::map<std::string, std::string>& map) {
     return text;
 }
 
+std::string operation_rows(const Tables& tables) {
+    std::string text;
+    for (const auto& [op, api] : tables.op_to_api) {
+        text.append("    {\"").append(op).append("\", \"").append(api).append("\", ");
+        text.append(tables.op_to_bound.at(op)).append("},\n");
+    }
+    return text;
+}
+
+std::string python_rows(const Tables& tables) {
+    std::string text;
+    for (const std::string& api : tables.python_apis) {
+        text.append("    \"").append(api).append("\",\n");
+    }
+    return text;
+}
+
 std::string api_names_header(const Tables& tables) {
     return "// Generated from mapping/tables. The torch API names that a configuration may use.\n"
            "#pragma once\n\n"
@@ -98,18 +142,19 @@ std::string api_names_header(const Tables& tables) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 4) {
-        std::cerr << "usage: fumi_tables OPS.inc API_NAMES.h TABLE.yaml...\n";
+    if (argc < 5) {
+        std::cerr << "usage: fumi_tables OPS.inc PYTHON_APIS.inc API_NAMES.h TABLE.yaml...\n";
         return 2;
     }
     try {
         Tables tables;
-        for (int i = 3; i < argc; ++i) {
+        for (int i = 4; i < argc; ++i) {
             read_table(argv[i], tables);
         }
-        write(argv[1], "// Generated from mapping/tables: {aten op, torch API}, sorted by op.\n" +
-                           rows(tables.op_to_api));
-        write(argv[2], api_names_header(tables));
+        write(argv[1], "// Generated from mapping/tables: struct Operation of each op, sorted by op.\n" +
+                           operation_rows(tables));
+        write(argv[2], python_rows(tables));
+        write(argv[3], api_names_header(tables));
         return 0;
     } catch (const std::exception& error) {
         std::cerr << "fumi_tables: " << error.what() << "\n";

@@ -1,0 +1,29 @@
+// The check of one operation that has run: rerun in fp64, bounded, compared.
+#pragma once
+#include <string>
+
+#include "mapping/api_table.h"
+#include "mapping/operation_judge.h"
+#include "mapping/operation_rerun.h"
+
+namespace fumi::mapping {
+
+struct Finding {
+    std::string not_checked;  // why there is no verdict; "" where there is one
+    std::string reason;
+    std::int32_t verdict = 0;
+    Outcome outcome;
+};
+
+// Why the operation cannot be rerun, as far as its arguments say; nullptr where it can. Static.
+const char* obstacle(const c10::OperatorHandle& handle, c10::ArrayRef<const c10::IValue> arguments);
+
+// Never throws; needs no guard.
+Finding check_operation(const Operation& row, const RunningOperation& operation,
+                        std::int64_t scratch_bytes) noexcept;
+
+// "[64, 32] [32] -> [64, 32]" and "fp32,fp32,fp32".
+std::string shape_text(const RunningOperation& operation);
+std::string dtypes_text(const RunningOperation& operation);
+
+}  // namespace fumi::mapping

@@ -1,0 +1,220 @@
+#include "mapping/operation_rerun.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/record_function.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <c10/util/Exception.h>
+
+namespace fumi::mapping {
+namespace {
+
+class Silent final : public c10::WarningHandler {
+  public:
+    void process(const c10::Warning&) override {}
+};
+
+Silent& silent() {
+    static auto* const handler = new Silent;
+    return *handler;
+}
+
+bool is_number(const c10::Argument& argument) {
+    return argument.type()->kind() == c10::TypeKind::NumberType ||
+           (argument.type()->kind() == c10::TypeKind::OptionalType &&
+            argument.type()->castRaw<c10::OptionalType>()->getElementType()->kind() ==
+                c10::TypeKind::NumberType);
+}
+
+double round_number(double value, at::ScalarType type) {
+    switch (type) {
+        case at::kHalf:
+            return static_cast<double>(static_cast<float>(c10::Half(static_cast<float>(value))));
+        case at::kBFloat16:
+            return static_cast<double>(static_cast<float>(c10::BFloat16(static_cast<float>(value))));
+        case at::kFloat:
+            return static_cast<double>(static_cast<float>(value));
+        default:
+            return value;
+    }
+}
+
+at::Tensor raise_tensor(const at::Tensor& tensor, bool integers) {
+    const bool raise = at::isFloatingType(tensor.scalar_type()) ||
+                       (integers && at::isIntegralType(tensor.scalar_type(), /*includeBool=*/false));
+    if (!raise) {
+        return tensor;
+    }
+    // A copy also where it is fp64 already: what the operation writes unasked must not be the program's.
+    return tensor.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+}
+
+bool same_memory(const at::Tensor& a, const at::Tensor& b) {
+    return a.defined() && b.defined() && a.has_storage() && b.has_storage() &&
+           a.storage().is_alias_of(b.storage());
+}
+
+c10::IValue raise_dtype(const c10::IValue& value) {
+    if (value.isInt() && at::isFloatingType(static_cast<at::ScalarType>(value.toInt()))) {
+        return c10::IValue(static_cast<std::int64_t>(at::kDouble));
+    }
+    return value;
+}
+
+}  // namespace
+
+struct Unseen::Guards {
+    at::DisableRecordFunctionGuard observers;
+    at::AutoDispatchBelowADInplaceOrView autograd;
+    c10::impl::ExcludeDispatchKeyGuard autocast{c10::autocast_dispatch_keyset};
+    c10::WarningUtils::WarningHandlerGuard warnings{&silent()};
+};
+
+Unseen::Unseen() : guards_(new Guards) {}
+
+Unseen::~Unseen() {
+    delete guards_;
+}
+
+c10::IValue with_tensors(const c10::IValue& value,
+                         const std::function<at::Tensor(const at::Tensor&)>& change) {
+    if (value.isTensor()) {
+        const at::Tensor& tensor = value.toTensor();
+        return tensor.defined() ? c10::IValue(change(tensor)) : value;
+    }
+    if (value.isTensorList()) {
+        c10::List<at::Tensor> list;
+        for (const at::Tensor& tensor : value.toTensorVector()) {
+            list.push_back(change(tensor));
+        }
+        return {list};
+    }
+    return value;
+}
+
+void each_tensor(const c10::IValue& value, const std::function<void(const at::Tensor&)>& visit) {
+    if (value.isTensor() && value.toTensor().defined()) {
+        visit(value.toTensor());
+    } else if (value.isTensorList()) {
+        for (const at::Tensor& tensor : value.toTensorVector()) {
+            visit(tensor);
+        }
+    }
+}
+
+Arguments saved(const c10::FunctionSchema& schema, c10::ArrayRef<const c10::IValue> arguments) {
+    std::vector<at::Tensor> written;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const c10::AliasInfo* const alias = schema.arguments()[i].alias_info();
+        if (alias != nullptr && alias->isWrite()) {
+            each_tensor(arguments[i], [&](const at::Tensor& tensor) { written.push_back(tensor); });
+        }
+    }
+    Arguments result;
+    result.reserve(arguments.size());
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        if (written.empty() || schema.arguments()[i].is_out()) {
+            result.push_back(arguments[i]);
+            continue;
+        }
+        result.push_back(with_tensors(arguments[i], [&](const at::Tensor& tensor) {
+            for (const at::Tensor& target : written) {
+                if (same_memory(tensor, target)) {
+                    return tensor.clone();
+                }
+            }
+            return tensor;
+        }));
+    }
+    return result;
+}
+
+Arguments raised(const RunningOperation& operation, at::ScalarType number, bool integers) {
+    const auto& formal = operation.handle.schema().arguments();
+    Arguments result;
+    result.reserve(operation.arguments.size());
+    for (std::size_t i = 0; i < operation.arguments.size(); ++i) {
+        const c10::IValue& value = operation.arguments[i];
+        if (formal[i].is_out()) {
+            result.push_back(with_tensors(value, [](const at::Tensor& tensor) {
+                const bool floating = at::isFloatingType(tensor.scalar_type());
+                return at::empty({0}, floating ? tensor.options().dtype(at::kDouble) : tensor.options());
+            }));
+        } else if (value.isDouble()) {
+            result.emplace_back(is_number(formal[i]) ? round_number(value.toDouble(), number)
+                                                     : value.toDouble());
+        } else if (formal[i].name() == "dtype") {
+            result.push_back(raise_dtype(value));
+        } else {
+            result.push_back(
+                with_tensors(value, [&](const at::Tensor& t) { return raise_tensor(t, integers); }));
+        }
+    }
+    return result;
+}
+
+bool is_floating(const c10::IValue& value) {
+    return value.isTensor() && value.toTensor().defined() &&
+           at::isFloatingType(value.toTensor().scalar_type());
+}
+
+namespace {
+
+at::Tensor magnitude_of(const at::Tensor& tensor) {
+    return at::isFloatingType(tensor.scalar_type()) ? tensor.abs() : tensor;
+}
+
+at::Tensor ones_like(const at::Tensor& tensor) {
+    return at::isFloatingType(tensor.scalar_type())
+               ? (tensor.is_sparse() ? at::ones_like(tensor.to_dense()).to_sparse() : at::ones_like(tensor))
+               : tensor;
+}
+
+Arguments changed(const c10::FunctionSchema& schema, const Arguments& arguments,
+                  const std::function<at::Tensor(const at::Tensor&)>& tensor, double (*number)(double)) {
+    Arguments result;
+    result.reserve(arguments.size());
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        if (is_number(schema.arguments()[i]) && arguments[i].isDouble()) {
+            result.emplace_back(number(arguments[i].toDouble()));
+        } else if (is_number(schema.arguments()[i]) && arguments[i].isInt()) {
+            result.emplace_back(static_cast<std::int64_t>(number(static_cast<double>(arguments[i].toInt()))));
+        } else {
+            result.push_back(with_tensors(arguments[i], tensor));
+        }
+    }
+    return result;
+}
+
+}  // namespace
+
+Arguments magnitudes(const c10::FunctionSchema& schema, const Arguments& arguments) {
+    return changed(schema, arguments, magnitude_of, [](double x) { return x < 0 ? -x : x; });
+}
+
+Arguments ones(const c10::FunctionSchema& schema, const Arguments& arguments) {
+    return changed(schema, arguments, ones_like, [](double) { return 1.0; });
+}
+
+Arguments moved(const Arguments& arguments, std::size_t which, double step) {
+    Arguments result = arguments;
+    result[which] =
+        with_tensors(arguments[which], [&](const at::Tensor& tensor) { return tensor * (1 + step); });
+    return result;
+}
+
+std::vector<c10::IValue> run(const c10::OperatorHandle& operation, const Arguments& arguments) {
+    c10::Stack stack;
+    stack.reserve(arguments.size());
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const c10::AliasInfo* const alias = operation.schema().arguments()[i].alias_info();
+        const bool written = alias != nullptr && alias->isWrite();
+        // The arguments serve several runs.
+        stack.push_back(written ? with_tensors(arguments[i], [](const at::Tensor& t) { return t.clone(); })
+                                : arguments[i]);
+    }
+    operation.callBoxed(&stack);
+    return stack;
+}
+
+}  // namespace fumi::mapping

@@ -1,0 +1,58 @@
+// An operation run again: its arguments raised to fp64, moved or set, and the run itself below autograd and
+// autocast, unseen by profilers and without a word.
+#pragma once
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/stack.h>
+
+#include <functional>
+#include <vector>
+
+namespace fumi::mapping {
+
+using Arguments = std::vector<c10::IValue>;
+
+// What is known of an operation while it is looked at.
+struct RunningOperation {
+    c10::OperatorHandle handle;
+    Arguments arguments;               // as they were before it ran
+    std::vector<c10::IValue> results;  // empty until it has ended
+};
+
+// While one of these lives, the thread's dispatcher calls go below autograd and autocast and are told to no
+// observer.
+class Unseen {
+  public:
+    Unseen();
+    ~Unseen();
+    Unseen(const Unseen&) = delete;
+    Unseen& operator=(const Unseen&) = delete;
+
+  private:
+    struct Guards;
+    Guards* guards_;
+};
+
+// Applies `change` to each tensor in `value` (a tensor, or a list of them, possibly of optional ones).
+c10::IValue with_tensors(const c10::IValue& value,
+                         const std::function<at::Tensor(const at::Tensor&)>& change);
+void each_tensor(const c10::IValue& value, const std::function<void(const at::Tensor&)>& visit);
+
+// Copies of what the operation will write, and of what shares memory with that; the rest as it is.
+Arguments saved(const c10::FunctionSchema& schema, c10::ArrayRef<const c10::IValue> arguments);
+
+// The arguments in fp64: floating tensors, numbers first rounded to `number` (the type that the operation
+// computes them in), dtype=; out= arguments become new tensors. integers: integer tensors too.
+Arguments raised(const RunningOperation& operation, at::ScalarType number, bool integers);
+
+// One of the changes that bounds need, to arguments that were raised: 1 for every number, |x|, x (1 + step)
+// of one argument.
+Arguments magnitudes(const c10::FunctionSchema& schema, const Arguments& arguments);
+Arguments ones(const c10::FunctionSchema& schema, const Arguments& arguments);
+Arguments moved(const Arguments& arguments, std::size_t which, double step);
+
+// Throws what the operation throws. Needs an Unseen.
+std::vector<c10::IValue> run(const c10::OperatorHandle& operation, const Arguments& arguments);
+
+bool is_floating(const c10::IValue& value);  // a tensor of a floating type
+
+}  // namespace fumi::mapping

@@ -1,0 +1,85 @@
+"""What the hook does for libfumi_torch.so, by ctypes: chooses every operation and keeps what is reported."""
+import ctypes
+import os
+from dataclasses import dataclass
+
+import torch
+
+torch.set_num_threads(1)
+
+
+class _Origin(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_char_p) for name in ("api", "op", "location", "module")] + [("phase", ctypes.c_int32)]
+
+
+class _Operation(ctypes.Structure):
+    _fields_ = ([("origin", _Origin)] + [(n, ctypes.c_char_p) for n in ("function", "shape", "dtypes", "not_checked", "reason")]
+                + [(n, ctypes.c_int64) for n in ("start_ns", "check_ns", "elements", "mismatches", "nonfinite")]
+                + [(n, ctypes.c_double) for n in ("max_abs_err", "max_rel_err", "rms_rel_err", "backward_error", "bound",
+                                                  "amplification")] + [("verdict", ctypes.c_int32)])
+
+
+_WANTED = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)
+_PLAIN = ctypes.CFUNCTYPE(None)
+_RECORD = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Operation))
+
+
+class _Recorder(ctypes.Structure):
+    _fields_ = [("wanted", _WANTED), ("enter", _PLAIN), ("leave", _PLAIN), ("record", _RECORD),
+                ("scratch_bytes", ctypes.c_int64)]
+
+
+@dataclass(frozen=True)
+class Operation:
+    api: str
+    op: str
+    location: str
+    module: str
+    phase: str
+    function: str
+    shape: str
+    dtypes: str
+    not_checked: str
+    reason: str
+    verdict: str
+    elements: int
+    backward_error: float
+    bound: float
+    max_rel_err: float
+
+
+class Watch:
+    def __init__(self):
+        self.seen = []
+        self.on = False
+        self.entered = 0
+        self.library = ctypes.CDLL(os.environ["FUMI_TORCH"], mode=ctypes.RTLD_GLOBAL)
+        error = ctypes.c_char_p()
+        assert self.library.fumi_torch_start(1, None, ctypes.byref(error)) == 0, error.value
+        self.recorder = _Recorder(_WANTED(lambda api: 1 if self.on else -1), _PLAIN(self._enter), _PLAIN(self._leave),
+                                  _RECORD(self._record), 1 << 28)
+        assert self.library.fumi_torch_watch_operations(ctypes.byref(self.recorder), ctypes.byref(error)) == 0, error.value
+
+    def _enter(self):
+        self.entered += 1
+
+    def _leave(self):
+        self.entered -= 1
+
+    def _record(self, pointer):
+        told = pointer.contents
+        origin = told.origin
+        text = [t.decode() for t in (origin.api, origin.op, origin.location, origin.module)]
+        self.seen.append(Operation(
+            *text, ("none", "forward", "backward")[origin.phase], told.function.decode(), told.shape.decode(),
+            told.dtypes.decode(), told.not_checked.decode(), told.reason.decode(),
+            ("none", "pass", "warn", "fail")[told.verdict], told.elements, told.backward_error, told.bound,
+            told.max_rel_err))
+
+    def __enter__(self):
+        self.seen = []
+        self.on = True
+        return self
+
+    def __exit__(self, *exception):
+        self.on = False
