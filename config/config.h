@@ -80,6 +80,7 @@ struct Config {
     Severity fail_on = Severity::none;
     bool follow_fork = false;  // children of fork stay inert unless true
     bool kernel_names = true;  // subscribe to CUPTI
+    bool operations = false;   // rerun torch's operations on CPU tensors in fp64, those of `apis`
     bool has(Mode mode) const noexcept;
 };
 
@@ -120,8 +121,8 @@ void parse_modes(std::string_view text, const std::string& file, std::vector<Mod
                  std::vector<Fault>* faults);
 
 // The config of this process: defaults, then FUMI_CONFIG (a file), FUMI_PROFILE, FUMI_MODE (comma-separated,
-// as --mode), FUMI_COVERAGE, FUMI_OUTPUT, FUMI_APIS (an API list file). Never throws. Under `fumi run`, which
-// has read the same files and reported their faults (FUMI_LAUNCHED=1), *faults stays empty.
+// as --mode), FUMI_COVERAGE, FUMI_OPERATIONS, FUMI_OUTPUT, FUMI_APIS (an API list file). Never throws. Under
+// `fumi run`, which has read the same files and reported their faults (FUMI_LAUNCHED=1), *faults stays empty.
 Config from_environment(std::vector<Fault>* faults);
 
 // Where the session of process `pid` goes: output or fumi-%p.fumi, %p replaced, in output_dir unless

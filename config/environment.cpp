@@ -1,5 +1,7 @@
 #include <cstdlib>
 #include <exception>
+#include <string_view>
+#include <utility>
 
 #include "config/api_list.h"
 #include "config/keys.h"
@@ -38,10 +40,13 @@ Config read_environment(std::vector<Fault>* faults) {
     Config config = start(beside, "", false);
     if (const std::string file = variable("FUMI_CONFIG"); !file.empty()) config = load(file, faults, beside);
     if (!modes.empty()) parse_modes(modes, "FUMI_MODE", &config.modes, faults);
-    if (const std::string coverage = variable("FUMI_COVERAGE"); !coverage.empty())
-        for (const Key& key : keys())
-            if (std::string(key.name) == "improve_precision.coverage")
-                key.set(&config, {{coverage, {"FUMI_COVERAGE", 0, 0, ""}}}, faults);
+    const std::pair<const char*, const char*> single[] = {{"FUMI_COVERAGE", "improve_precision.coverage"},
+                                                          {"FUMI_OPERATIONS", "operations"}};
+    for (const auto& [name, key_name] : single)
+        if (const std::string value = variable(name); !value.empty())
+            for (const Key& key : keys())
+                if (std::string_view(key.name) == key_name)
+                    key.set(&config, {{value, {name, 0, 0, ""}}}, faults);
     if (const std::string apis = variable("FUMI_APIS"); !apis.empty())
         config.apis = load_api_list(apis, faults);
     if (const std::string output = variable("FUMI_OUTPUT"); !output.empty()) {

@@ -255,6 +255,11 @@ const std::vector<Key>& keys() {
         {"output", false, [](Config* c, const Values& v, Faults*) { c->output = v[0].text; }},
         {"output_dir", false, [](Config* c, const Values& v, Faults*) { c->output_dir = v[0].text; }},
         {"layer_type", false, set_layer_type},
+        {"operations", false,
+         [](Config* c, const Values& v, Faults* f) {
+             const int word = choice(v[0], "operations", {"off", "on"}, f);
+             if (word >= 0) c->operations = word == 1;
+         }},
         {"fail_on", false,
          [](Config* c, const Values& v, Faults* f) {
              const int word = choice(v[0], "fail_on", {"none", "warn", "fail"}, f);

@@ -67,6 +67,7 @@ std::string print(const Config& config) {
     out << "output: " << quoted(config.output.empty() ? "fumi-%p.fumi" : config.output) << "\n";
     if (!config.output_dir.empty()) out << "output_dir: " << quoted(config.output_dir) << "\n";
     if (!config.layer_type.empty()) out << "layer_type: " << config.layer_type << "\n";
+    out << "operations: " << (config.operations ? "on" : "off") << "\n";
     out << "fail_on: " << name(config.fail_on) << "\nfollow_fork: " << (config.follow_fork ? "true" : "false")
         << "\nkernel_names: " << (config.kernel_names ? "true" : "false") << "\n";
     return out.str();

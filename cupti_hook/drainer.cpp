@@ -132,16 +132,33 @@ void Drainer::run() noexcept try {
 
 bool Drainer::round() {
     const bool calls = take_new();
-    return take_results() || calls;
+    const bool operations = take_operations();
+    return take_results() || calls || operations;
+}
+
+void Drainer::begin_file() {
+    if (!writer_ || head_written_) return;
+    head_written_ = true;
+    write_head(*writer_, config_);
+}
+
+bool Drainer::take_operations() {
+    static const std::int32_t rank = rank_of_process();
+    std::vector<OperationRow> rows = operations_.take();
+    if (rows.empty() || !writer_) return false;
+    begin_file();
+    for (OperationRow& row : rows) {
+        row.call.rank = rank;
+        writer_->add(row.call);
+        if (row.call.not_checked.empty()) writer_->add(row.check);
+    }
+    return true;
 }
 
 bool Drainer::take_new() {
     rerun::Entry* entry = ring_.pop_all();
     if (entry == nullptr) return false;
-    if (writer_ && !head_written_) {
-        head_written_ = true;
-        write_head(*writer_, config_);
-    }
+    begin_file();
     while (entry != nullptr) {
         rerun::Entry* const next = entry->next;
         write_call(*entry);
@@ -282,7 +299,7 @@ void Drainer::close() {
             static_cast<long long>(recorder_.dropped()));
     flush();
     if (!writer_) return;
-    if (!head_written_) write_head(*writer_, config_);
+    begin_file();
     write_foot();
     writer_->flush();
     writer_.reset();

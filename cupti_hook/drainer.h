@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "cupti_hook/operations.h"
 #include "cupti_hook/recorder.h"
 #include "cupti_hook/rerun/ring.h"
 #include "cupti_hook/session/writer.h"
@@ -17,8 +18,8 @@ namespace fumi {
 
 class Drainer {
   public:
-    Drainer(const config::Config& config, rerun::Ring& ring, Recorder& recorder)
-        : config_(config), ring_(ring), recorder_(recorder) {}
+    Drainer(const config::Config& config, rerun::Ring& ring, Recorder& recorder, Operations& operations)
+        : config_(config), ring_(ring), recorder_(recorder), operations_(operations) {}
 
     void start();
     // Takes in what is on its way, closes the session, and returns; at the latest some seconds after the last
@@ -29,8 +30,10 @@ class Drainer {
     void run() noexcept;
     bool round();  // true where something happened
     bool take_new();
+    bool take_operations();
     bool take_results();
     void take_graphs();
+    void begin_file();  // its head, before the first call
     void write_call(rerun::Entry& entry);
     void write_check(const rerun::Entry& entry, const rerun::Check& check, const ErrorStats& stats,
                      std::int64_t check_id);
@@ -44,6 +47,7 @@ class Drainer {
     const config::Config& config_;
     rerun::Ring& ring_;
     Recorder& recorder_;
+    Operations& operations_;
     std::unique_ptr<session::Writer> writer_;
     std::thread thread_;
     std::mutex mutex_;

@@ -15,6 +15,7 @@
 #include "cupti_hook/libraries/cudnn_descriptors.h"
 #include "cupti_hook/libraries/hook_table.h"
 #include "cupti_hook/message.h"
+#include "cupti_hook/operations.h"
 #include "cupti_hook/origin_client.h"
 #include "cupti_hook/recorder.h"
 
@@ -29,11 +30,14 @@ struct Parts {
     config::Config config;
     rerun::Ring ring{ring_entries};
     Recorder recorder{config, ring};
-    Drainer drainer{config, ring, recorder};
+    Operations operations{config, recorder};
+    Drainer drainer{config, ring, recorder, operations};
     explicit Parts(config::Config chosen) : config(std::move(chosen)) {}
 };
 std::atomic<Parts*> parts{nullptr};
 std::atomic_flag starting = ATOMIC_FLAG_INIT;
+std::atomic<bool> cuda_initialises{false};
+std::atomic_flag subscribed = ATOMIC_FLAG_INIT;
 
 // The observer until the first call: then the rest is started.
 class Starter final : public libraries::Observer {
@@ -53,6 +57,7 @@ void finish() noexcept {
     Parts* mine = parts.exchange(nullptr);
     if (mine == nullptr) return;
     libraries::set_observer(nullptr);
+    Operations::stop();
     mine->drainer.finish();
 }
 
@@ -61,8 +66,10 @@ void finish() noexcept {
 void in_forked_child() noexcept {
     Parts* inherited = parts.exchange(nullptr);
     if (inherited == nullptr) return;
+    Operations::stop();
     const bool follow = inherited->config.follow_fork;
     starting.clear();
+    subscribed.clear();
     libraries::backend::forget_after_fork();
     libraries::set_observer(follow ? &starter : nullptr);
 }
@@ -74,6 +81,11 @@ bool read_config(config::Config& config) {
     return !config.modes.empty();
 }
 
+// CUPTI initialises CUDA, so it waits until the program does.
+void subscribe(const Parts& mine) {
+    if (mine.config.kernel_names && cuda_initialises.load() && !subscribed.test_and_set()) cupti::subscribe();
+}
+
 void start_parts() {
     config::Config config;
     if (!read_config(config)) {
@@ -81,9 +93,10 @@ void start_parts() {
         return;
     }
     auto* made = new Parts(std::move(config));
-    if (made->config.kernel_names) cupti::subscribe();
+    subscribe(*made);
     start_origins();
     made->drainer.start();
+    made->operations.start();
     parts.store(made);
     libraries::set_observer(&made->recorder);
     static const int once = [] {
@@ -119,13 +132,25 @@ void install_hooks() noexcept try {
 }
 
 void start() noexcept try {
-    if (starting.test_and_set())
-        return;  // another thread is at it: its first calls go unseen rather than wait
+    cuda_initialises.store(true);
+    if (starting.test_and_set()) {
+        // Another thread is at it, whose first calls go unseen rather than wait; or it came with torch.
+        if (const Parts* const mine = parts.load(); mine != nullptr) subscribe(*mine);
+        return;
+    }
     if (parts.load() == nullptr) start_parts();
-    if (parts.load() == nullptr) return;
 } catch (const std::exception& exception) {
     say_once("start", "%s: the program goes on without FuMi", exception.what());
     libraries::set_observer(nullptr);
+}
+
+void start_with_torch() noexcept try {
+    std::vector<config::Fault> said_by_start_parts;
+    if (!config::from_environment(&said_by_start_parts).operations) return;
+    install_hooks();
+    if (!starting.test_and_set() && parts.load() == nullptr) start_parts();
+} catch (const std::exception& exception) {
+    say_once("start", "%s: no operation of torch is rerun", exception.what());
 }
 
 }  // namespace fumi

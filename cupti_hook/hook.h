@@ -10,6 +10,10 @@ void install_hooks() noexcept;
 // hooked call.
 void start() noexcept;
 
+// The same at the end of `import torch`, where the configuration asks for torch's operations and CUDA may
+// never initialise; else nothing.
+void start_with_torch() noexcept;
+
 // FUMI_MODE=off: the library does nothing at all.
 bool switched_off() noexcept;
 

@@ -1,5 +1,6 @@
-// The two ways in: CUDA calls InitializeInjection of the library that CUDA_INJECTION64_PATH names while it
-// initialises; LD_PRELOAD brings the library in before main().
+// The ways in: CUDA calls InitializeInjection of the library that CUDA_INJECTION64_PATH names while it
+// initialises; LD_PRELOAD brings the library in before main(); torch, through the Python package's entry
+// point, calls fumi_start_with_torch when it has been imported.
 #include <cstdlib>
 
 #include <string_view>
@@ -18,6 +19,14 @@ FUMI_EXPORT int InitializeInjection(void) noexcept {
     fumi::install_hooks();
     fumi::start();
     return 1;
+}
+
+FUMI_EXPORT void fumi_start_with_torch(void) noexcept;
+
+FUMI_EXPORT void fumi_start_with_torch(void) noexcept {
+    if (fumi::switched_off()) return;
+    const fumi::interpose::Guard guard;
+    fumi::start_with_torch();
 }
 
 namespace {

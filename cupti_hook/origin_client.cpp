@@ -13,6 +13,16 @@ namespace {
 
 std::atomic<fumi_torch_origin_t> describe{nullptr};
 std::atomic<bool> tried{false};
+std::atomic<fumi_torch_watch_operations_t> watch{nullptr};
+std::atomic<const FumiOperationRecorder*> watcher{nullptr};
+
+void watch_if_ready() noexcept {
+    const auto begin = watch.load(std::memory_order_acquire);
+    const FumiOperationRecorder* const recorder = watcher.load(std::memory_order_acquire);
+    const char* error = "";
+    if (begin != nullptr && recorder != nullptr && begin(recorder, &error) != 0)
+        say_once("operations", "%s; no operation is rerun", error);
+}
 
 bool torch_is_loaded() noexcept {
     void* torch = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
@@ -45,6 +55,10 @@ void start() {
         return;
     }
     describe.store(origin, std::memory_order_release);
+    watch.store(
+        reinterpret_cast<fumi_torch_watch_operations_t>(dlsym(library, "fumi_torch_watch_operations")),
+        std::memory_order_release);
+    watch_if_ready();
 }
 
 }  // namespace
@@ -54,6 +68,11 @@ void start_origins() noexcept try {
     start();
 } catch (...) {
     say_once("origins", "out of memory: calls are recorded without their torch API and line");
+}
+
+void watch_operations(const FumiOperationRecorder* recorder) noexcept {
+    watcher.store(recorder, std::memory_order_release);
+    watch_if_ready();
 }
 
 FumiOrigin current_origin() noexcept {

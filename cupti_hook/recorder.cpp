@@ -59,20 +59,21 @@ Recorder::Recorder(const config::Config& config, rerun::Ring& ring)
       most_calls_(config.limits.max_calls),
       budget_(config) {}
 
+std::int64_t Recorder::next_call() noexcept {
+    const std::int64_t number = calls_.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (most_calls_ <= 0 || number <= most_calls_) return number;
+    beyond_limit_.fetch_add(1, std::memory_order_relaxed);
+    return 0;
+}
+
 void Recorder::before(libraries::Call& call) noexcept {
     const std::int64_t begin = now_ns(CLOCK_MONOTONIC);
     Current& now = current;
     now.entry = nullptr;
-    const std::int64_t number = calls_.fetch_add(1, std::memory_order_relaxed) + 1;
-    if (most_calls_ > 0 && number > most_calls_) {
-        beyond_limit_.fetch_add(1, std::memory_order_relaxed);
-        return;
-    }
+    const std::int64_t number = next_call();
+    if (number == 0) return;
     rerun::Entry* entry = ring_.take();
-    if (entry == nullptr) {
-        dropped_.fetch_add(1, std::memory_order_relaxed);
-        return;
-    }
+    if (entry == nullptr) return count_dropped();
     now.entry = entry;
     entry->call = call;
     if (call.dnn != nullptr) {

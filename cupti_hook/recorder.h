@@ -38,6 +38,9 @@ class Recorder final : public libraries::Observer {
     void after(libraries::Call& call, int status) noexcept override;
     void context_ended() noexcept override { checker_.context_lost(); }
 
+    // The number of a call that is recorded elsewhere (operations.h); 0 past limits.calls.
+    std::int64_t next_call() noexcept;
+    void count_dropped() noexcept { dropped_.fetch_add(1, std::memory_order_relaxed); }
     void stop() noexcept { active_.store(false, std::memory_order_relaxed); }
     std::int64_t calls() const noexcept { return calls_.load(std::memory_order_relaxed); }
     // Calls that found no free entry, or came after limits.calls.

@@ -30,6 +30,7 @@ functions: [cublas*gemm*, cublasLtMatmul]
 output: out/%p.fumi
 output_dir: /tmp
 layer_type: check
+operations: on
 fail_on: warn
 follow_fork: true
 kernel_names: false
@@ -50,6 +51,7 @@ kernel_names: false
     EXPECT_EQ(config.output, "out/%p.fumi");
     EXPECT_EQ(config.output_dir, "/tmp");
     EXPECT_EQ(config.layer_type, "check");
+    EXPECT_TRUE(config.operations);
     EXPECT_EQ(config.fail_on, Severity::warn);
     EXPECT_TRUE(config.follow_fork);
     EXPECT_FALSE(config.kernel_names);

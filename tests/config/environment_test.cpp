@@ -35,8 +35,8 @@ class Environment : public testing::Test {
         return result;
     }
     std::string directory;
-    const std::vector<const char*> names = {"FUMI_CONFIG", "FUMI_MODE",     "FUMI_OUTPUT",
-                                            "FUMI_APIS",   "FUMI_COVERAGE", "FUMI_LAUNCHED"};
+    const std::vector<const char*> names = {"FUMI_CONFIG",   "FUMI_MODE",     "FUMI_OUTPUT",    "FUMI_APIS",
+                                            "FUMI_COVERAGE", "FUMI_LAUNCHED", "FUMI_OPERATIONS"};
 };
 
 TEST_F(Environment, ConfigEnvIsUnderstood) {
@@ -143,12 +143,15 @@ TEST_F(Environment, VariablesWinOverTheFile) {
     EXPECT_EQ(session_path(config, 7), "d/a.fumi");
     setenv("FUMI_MODE", "trace, improve_precision", 1);
     setenv("FUMI_COVERAGE", "sampled", 1);
+    EXPECT_FALSE(config.operations);
+    setenv("FUMI_OPERATIONS", "on", 1);
     setenv("FUMI_OUTPUT", "b-%p.fumi", 1);
     setenv("FUMI_APIS", write("l.txt", "torch.mm\n").c_str(), 1);
     config = from_environment(&faults);
     EXPECT_TRUE(faults.empty()) << faults[0].text();
     EXPECT_TRUE(config.has(Mode::improve_precision));
     EXPECT_EQ(config.improve_precision.coverage, Coverage::sampled);
+    EXPECT_TRUE(config.operations);
     EXPECT_EQ(config.apis, Texts{"torch.mm"});
     EXPECT_EQ(config.fail_on, Severity::warn);
     EXPECT_EQ(session_path(config, 7), "b-7.fumi");

@@ -71,6 +71,9 @@ bool make_plan(const RunOptions& options, Plan* plan) {
     for (const config::Fault& mistake : mistakes) say(mistake.text());
     if (!mistakes.empty()) return false;
 
+    const std::string operations =
+        options.operations.empty() ? variable("FUMI_OPERATIONS") : options.operations;
+    if (!operations.empty()) plan->config.operations = operations == "on";
     plan->off = plan->config.modes.empty();
     if (!options.fail_on.empty())
         plan->config.fail_on = options.fail_on == "fail"   ? config::Severity::fail
@@ -155,6 +158,7 @@ bool inject(const RunOptions& options, const Plan& plan, Environment* environmen
     if (!options.mode.empty()) env["FUMI_MODE"] = options.mode;
     if (!options.profile.empty()) env["FUMI_PROFILE"] = options.profile;
     if (!options.apis.empty()) env["FUMI_APIS"] = absolute(options.apis);
+    if (!options.operations.empty()) env["FUMI_OPERATIONS"] = options.operations;
     if (!options.coverage.empty()) env["FUMI_COVERAGE"] = options.coverage;
     if (!options.calibration.empty()) env["FUMI_CALIBRATION"] = absolute(options.calibration);
     return true;
@@ -227,7 +231,10 @@ int run(const RunOptions& options) {
     if (plan.off) return ended.status;
     const Outcome outcome = summarise(options, plan, begin, ended.seconds);
     if (outcome.sessions == 0)
-        say("no session was written: the program did not initialise CUDA, or could not write " + plan.output);
+        say("no session was written: the program did not initialise CUDA, or could not write " + plan.output +
+            (plan.config.operations
+                 ? "; operations are seen where the program's Python has fumi-cuda installed"
+                 : ""));
     const int verdict = judge(plan, outcome);
     return ended.status == 0 ? verdict : ended.status;
 }

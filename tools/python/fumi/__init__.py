@@ -1,8 +1,11 @@
 """FuMi for CUDA: where its parts lie in this Python environment.
 
-FuMi needs nothing from this package at run time: `fumi run -- CMD`, or CUDA_INJECTION64_PATH=fumi.injection_library(),
-works on programs that never import it.
+FuMi needs nothing from this package to see library calls: `fumi run -- CMD`, or
+CUDA_INJECTION64_PATH=fumi.injection_library(), works on programs that never import it. torch's own operations
+(`operations: on`) are seen without CUDA too: torch calls start_with_torch() at the end of `import torch`, by its
+entry points "torch.backends".
 """
+import ctypes
 import importlib.metadata
 import os
 import pathlib
@@ -12,7 +15,7 @@ try:
 except importlib.metadata.PackageNotFoundError:  # used from a source tree
     __version__ = "0"
 
-__all__ = ["injection_library", "library_dir", "program"]
+__all__ = ["injection_library", "library_dir", "program", "start_with_torch"]
 
 
 def library_dir() -> pathlib.Path:
@@ -34,3 +37,15 @@ def program() -> str:
         if name.name == "fumi" and name.parent.name == "bin":
             return os.path.realpath(name.locate())
     raise FileNotFoundError("the fumi command was not installed with this package")
+
+
+def start_with_torch() -> None:
+    """Starts FuMi where this process is under it and its configuration has `operations: on`. Never raises: an import of
+    torch must not fail for FuMi's sake."""
+    path = os.environ.get("CUDA_INJECTION64_PATH", "")
+    if os.path.basename(path) != "libfumi_cupti.so":
+        return
+    try:
+        ctypes.CDLL(path).fumi_start_with_torch()
+    except (OSError, AttributeError):
+        pass

@@ -1,0 +1,120 @@
+#include "cupti_hook/operations.h"
+
+#include <unistd.h>
+
+#include "cupti_hook/interpose/guard.h"
+#include "cupti_hook/origin_client.h"
+
+namespace fumi {
+
+namespace {
+
+constexpr std::size_t most_waiting = 1U << 16U;
+std::atomic<Operations*> current{nullptr};
+
+std::int32_t wanted(const char* api) {
+    Operations* const now = current.load(std::memory_order_acquire);
+    return now == nullptr ? -1 : now->wanted(api);
+}
+
+void enter() {
+    ++interpose::detail::guard_depth;
+}
+
+void leave() {
+    --interpose::detail::guard_depth;
+}
+
+void record(const FumiOperation* told) {
+    if (Operations* const now = current.load(std::memory_order_acquire); now != nullptr) now->add(*told);
+}
+
+session::CallRecord call_of(const FumiOperation& told) {
+    session::CallRecord call;
+    call.start_ns = told.start_ns;
+    call.process = getpid();
+    call.thread = gettid();
+    call.device = -1;
+    call.library = "torch";
+    call.function = told.function;
+    call.api = told.origin.api;
+    call.op = told.origin.op;
+    call.location = told.origin.location;
+    call.module = told.origin.module;
+    call.phase = static_cast<session::Phase>(told.origin.phase);
+    call.shape = told.shape;
+    call.dtypes = told.dtypes;
+    call.not_checked = told.not_checked;
+    return call;
+}
+
+session::CheckRecord check_of(const FumiOperation& told) {
+    session::CheckRecord check;
+    check.mode = config::name(config::Mode::improve_precision);
+    check.reference = "fp64";
+    check.coverage = "full";
+    check.elements = told.elements;
+    check.max_abs_err = told.max_abs_err;
+    check.max_rel_err = told.max_rel_err;
+    check.rms_rel_err = told.rms_rel_err;
+    check.backward_error = told.backward_error;
+    check.bound = told.bound;
+    check.amplification = told.amplification;
+    check.mismatches = told.mismatches;
+    check.nonfinite = told.nonfinite;
+    check.verdict = static_cast<session::Verdict>(told.verdict);
+    check.reason = told.reason;
+    check.check_ns = told.check_ns;
+    return check;
+}
+
+}  // namespace
+
+Operations::Operations(const config::Config& config, Recorder& recorder)
+    : recorder_(recorder),
+      apis_(config.apis),
+      every_(config.operations && config.has(config::Mode::improve_precision) ? config.improve_precision.every
+                                                                              : 0),
+      callbacks_{fumi::wanted, enter, leave, record, config.limits.scratch_bytes} {}
+
+void Operations::start() noexcept {
+    if (every_ == 0) return;
+    current.store(this, std::memory_order_release);
+    watch_operations(&callbacks_);
+}
+
+void Operations::stop() noexcept {
+    current.store(nullptr, std::memory_order_release);
+}
+
+std::int32_t Operations::wanted(const char* api) noexcept {
+    if (!recorder_.active() || !apis_.accepts(api)) return -1;
+    return matching_.fetch_add(1, std::memory_order_relaxed) % every_ == 0 ? 1 : 0;
+}
+
+void Operations::add(const FumiOperation& told) noexcept try {
+    const std::int64_t number = recorder_.next_call();
+    if (number == 0) return;
+    OperationRow row{call_of(told), {}};
+    row.call.call_id = number;
+    if (row.call.not_checked.empty()) {
+        row.check = check_of(told);
+        row.check.call_id = number;
+    }
+    const std::lock_guard lock(mutex_);
+    if (rows_.size() < most_waiting)
+        rows_.push_back(std::move(row));
+    else
+        recorder_.count_dropped();
+} catch (...) {
+    recorder_.count_dropped();
+}
+
+std::vector<OperationRow> Operations::take() {
+    std::vector<OperationRow> taken;
+    const std::lock_guard lock(mutex_);
+    taken.swap(rows_);
+    return taken;
+}
+
+}  // namespace fumi

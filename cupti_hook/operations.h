@@ -1,0 +1,45 @@
+// Operations of torch that libfumi_torch.so reruns (mapping/operations.h): which ones, and their rows of the
+// session.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "config/config.h"
+#include "cupti_hook/recorder.h"
+#include "cupti_hook/session/records.h"
+#include "mapping/operations.h"
+
+namespace fumi {
+
+struct OperationRow {
+    session::CallRecord call;
+    session::CheckRecord check;  // where call.not_checked is ""
+};
+
+class Operations {
+  public:
+    Operations(const config::Config& config, Recorder& recorder);
+
+    // From here on operations are told to this instance; until stop().
+    void start() noexcept;
+    static void stop() noexcept;
+
+    // What has come in since the last time, oldest first; for the drainer.
+    std::vector<OperationRow> take();
+
+    std::int32_t wanted(const char* api) noexcept;
+    void add(const FumiOperation& told) noexcept;
+
+  private:
+    Recorder& recorder_;
+    NameFilter apis_;
+    const std::int64_t every_;
+    FumiOperationRecorder callbacks_{};
+    std::atomic<std::int64_t> matching_{0};
+    std::mutex mutex_;
+    std::vector<OperationRow> rows_;
+};
+
+}  // namespace fumi
