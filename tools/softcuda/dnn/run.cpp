@@ -30,6 +30,7 @@ blas::Buffer<T>& Run<T>::create(int index) {
 template <class T>
 void Run<T>::finish(int index) {
     const Tensor& result = tensor(index);
+    // create() made it. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
     auto& value = *values_[static_cast<std::size_t>(index)];
     round_values(result.type, value.data(), value.size());
     if (!result.is_virtual)
