@@ -44,6 +44,7 @@ struct Noise {
 struct Limits {
     std::int64_t scratch_bytes = 256LL << 20;  // limits.scratch: 256MiB
     double overhead = 0;         // limits.overhead: 3%  (0: no budget, every chosen call is checked)
+    double operations = 0.1;     // limits.operations: 10%, of the run's time (0: no budget)
     std::int64_t max_calls = 0;  // limits.calls: 0 = no limit
     double flush_seconds = 1.0;  // limits.flush: 1s
 };
@@ -78,9 +79,10 @@ struct Config {
     std::string output_dir;              // FuMi's key: directory of the session
     std::string layer_type;              // FuMi's key
     Severity fail_on = Severity::none;
-    bool follow_fork = false;  // children of fork stay inert unless true
-    bool kernel_names = true;  // subscribe to CUPTI
-    bool operations = false;   // rerun torch's operations on CPU tensors in fp64, those of `apis`
+    bool follow_fork = false;   // children of fork stay inert unless true
+    bool kernel_names = true;   // subscribe to CUPTI
+    bool operations = false;    // rerun torch's operations on CPU tensors in fp64, those of `apis`
+    bool forward_only = false;  // not those of the backward pass; operations: forward
     bool has(Mode mode) const noexcept;
 };
 

@@ -139,6 +139,11 @@ void set_limits(std::vector<TypeLimit>* limits, const Values& values, const char
     }
 }
 
+void set_operations(Config* config, const std::string& word) {
+    config->operations = word != "off";
+    config->forward_only = word == "forward";
+}
+
 void set_layer_type(Config* config, const Values& values, Faults* faults) {
     const Value& value = values[0];
     if (value.text == "check")
@@ -243,6 +248,11 @@ const std::vector<Key>& keys() {
          [](Config* c, const Values& v, Faults* f) {
              assign(&c->limits.overhead, parse_share(v[0].text), v[0], "overhead", "a share such as 3%", f);
          }},
+        {"limits.operations", false,
+         [](Config* c, const Values& v, Faults* f) {
+             assign(&c->limits.operations, parse_share(v[0].text), v[0], "operations", "a share such as 10%",
+                    f);
+         }},
         {"limits.calls", false,
          [](Config* c, const Values& v, Faults* f) { count(&c->limits.max_calls, v[0], "calls", 0, f); }},
         {"limits.flush", false,
@@ -257,8 +267,8 @@ const std::vector<Key>& keys() {
         {"layer_type", false, set_layer_type},
         {"operations", false,
          [](Config* c, const Values& v, Faults* f) {
-             const int word = choice(v[0], "operations", {"off", "on"}, f);
-             if (word >= 0) c->operations = word == 1;
+             const int word = choice(v[0], "operations", {"off", "on", "forward"}, f);
+             if (word >= 0) set_operations(c, v[0].text);
          }},
         {"fail_on", false,
          [](Config* c, const Values& v, Faults* f) {

@@ -60,14 +60,15 @@ std::string print(const Config& config) {
         << "\n  seed: " << noise.seed << "\n  every: " << noise.every << "\n";
     const Limits& limits = config.limits;
     out << "limits:\n  scratch: " << print_size(limits.scratch_bytes)
-        << "\n  overhead: " << print_share(limits.overhead) << "\n  calls: " << limits.max_calls
+        << "\n  overhead: " << print_share(limits.overhead)
+        << "\n  operations: " << print_share(limits.operations) << "\n  calls: " << limits.max_calls
         << "\n  flush: " << print_duration(limits.flush_seconds) << "\n";
     print_list(out, "apis", config.apis);
     print_list(out, "functions", config.functions);
     out << "output: " << quoted(config.output.empty() ? "fumi-%p.fumi" : config.output) << "\n";
     if (!config.output_dir.empty()) out << "output_dir: " << quoted(config.output_dir) << "\n";
     if (!config.layer_type.empty()) out << "layer_type: " << config.layer_type << "\n";
-    out << "operations: " << (config.operations ? "on" : "off") << "\n";
+    out << "operations: " << (!config.operations ? "off" : config.forward_only ? "forward" : "on") << "\n";
     out << "fail_on: " << name(config.fail_on) << "\nfollow_fork: " << (config.follow_fork ? "true" : "false")
         << "\nkernel_names: " << (config.kernel_names ? "true" : "false") << "\n";
     return out.str();

@@ -14,6 +14,7 @@ const std::vector<std::string> names = {"quick", "always_on", "thorough", "paran
 void check_all_in_full(Config& config) {
     config.improve_precision.coverage = Coverage::full;
     config.improve_precision.every = 1;
+    config.limits.operations = 0;
 }
 
 Config of_profile(const std::string& name) {
@@ -22,6 +23,7 @@ Config of_profile(const std::string& name) {
     if (name == "quick") {
         config.checksum.every = 4;
         config.improve_precision.every = 32;
+        config.limits.operations = 0.03;
     } else if (name == "thorough") {
         config.modes = {Mode::trace, Mode::improve_precision, Mode::checksum, Mode::repeat};
         check_all_in_full(config);

@@ -289,6 +289,7 @@ void Drainer::write_foot() {
     writer.set("calls", std::to_string(recorder_.calls()));
     writer.set("dropped", std::to_string(recorder_.dropped()));
     writer.set("beyond_limit", std::to_string(recorder_.beyond_limit()));
+    if (config_.operations) writer.set("operations_left_out", std::to_string(operations_.left_out()));
     writer.set("overhead_ns", std::to_string(recorder_.overhead_ns()));
     writer.set("scratch_bytes", std::to_string(recorder_.scratch_allocated()));
 }

@@ -12,9 +12,9 @@ namespace {
 constexpr std::size_t most_waiting = 1U << 16U;
 std::atomic<Operations*> current{nullptr};
 
-std::int32_t wanted(const char* api) {
+std::int32_t wanted(const char* api, std::int32_t phase, std::uint64_t site) {
     Operations* const now = current.load(std::memory_order_acquire);
-    return now == nullptr ? -1 : now->wanted(api);
+    return now != nullptr && now->wanted(api, phase, site) ? 1 : 0;
 }
 
 void enter() {
@@ -73,12 +73,13 @@ session::CheckRecord check_of(const FumiOperation& told) {
 Operations::Operations(const config::Config& config, Recorder& recorder)
     : recorder_(recorder),
       apis_(config.apis),
-      every_(config.operations && config.has(config::Mode::improve_precision) ? config.improve_precision.every
-                                                                              : 0),
+      on_(config.operations && config.has(config::Mode::improve_precision)),
+      forward_only_(config.forward_only),
+      budget_(config),
       callbacks_{fumi::wanted, enter, leave, record, config.limits.scratch_bytes} {}
 
 void Operations::start() noexcept {
-    if (every_ == 0) return;
+    if (!on_) return;
     current.store(this, std::memory_order_release);
     watch_operations(&callbacks_);
 }
@@ -87,12 +88,16 @@ void Operations::stop() noexcept {
     current.store(nullptr, std::memory_order_release);
 }
 
-std::int32_t Operations::wanted(const char* api) noexcept {
-    if (!recorder_.active() || !apis_.accepts(api)) return -1;
-    return matching_.fetch_add(1, std::memory_order_relaxed) % every_ == 0 ? 1 : 0;
+bool Operations::wanted(const char* api, std::int32_t phase, std::uint64_t site) noexcept {
+    if (!recorder_.active() || (forward_only_ && phase == FUMI_PHASE_BACKWARD) || !apis_.accepts(api))
+        return false;
+    if (budget_.has_turn(site)) return true;
+    left_out_.fetch_add(1, std::memory_order_relaxed);
+    return false;
 }
 
 void Operations::add(const FumiOperation& told) noexcept try {
+    budget_.spent(told.site, told.run_ns, told.check_ns);
     const std::int64_t number = recorder_.next_call();
     if (number == 0) return;
     OperationRow row{call_of(told), {}};

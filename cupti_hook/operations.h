@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "cupti_hook/operation_budget.h"
 #include "cupti_hook/recorder.h"
 #include "cupti_hook/session/records.h"
 #include "mapping/operations.h"
@@ -26,18 +27,21 @@ class Operations {
     void start() noexcept;
     static void stop() noexcept;
 
+    // Operations of chosen APIs that were not rerun: it was not their turn.
+    std::int64_t left_out() const noexcept { return left_out_.load(std::memory_order_relaxed); }
     // What has come in since the last time, oldest first; for the drainer.
     std::vector<OperationRow> take();
 
-    std::int32_t wanted(const char* api) noexcept;
+    bool wanted(const char* api, std::int32_t phase, std::uint64_t site) noexcept;
     void add(const FumiOperation& told) noexcept;
 
   private:
     Recorder& recorder_;
     NameFilter apis_;
-    const std::int64_t every_;
+    const bool on_, forward_only_;
+    OperationBudget budget_;
     FumiOperationRecorder callbacks_{};
-    std::atomic<std::int64_t> matching_{0};
+    std::atomic<std::int64_t> left_out_{0};
     std::mutex mutex_;
     std::vector<OperationRow> rows_;
 };

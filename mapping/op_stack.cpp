@@ -143,7 +143,7 @@ Resolved resolve(const OpStack& stack) noexcept {
     resolved.origin.api = api != nullptr ? api : "";
     if (first == 0 || recomputes(stack, first)) {
         resolved.phase = FUMI_PHASE_FORWARD;
-        python_where(&resolved.origin, first != 0);
+        resolved.function = python_where(&resolved.origin, first != 0);
         return resolved;
     }
     resolved.phase = FUMI_PHASE_BACKWARD;

@@ -36,6 +36,7 @@ OpStack& op_stack() noexcept;
 struct Resolved {
     Origin origin;
     const char* op = "";
+    const char* function = nullptr;  // forward: the API of torch's Python code that the op is a part of
     std::int32_t phase = 0;
 };
 Resolved resolve(const OpStack& stack) noexcept;

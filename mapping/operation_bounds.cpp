@@ -7,7 +7,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <optional>
+#include <string_view>
 
+#include "mapping/operation_cheap.h"
 #include "mapping/operation_question.h"
 
 namespace fumi::mapping {
@@ -48,13 +51,39 @@ at::Tensor condition(const Question& q, const Arguments& arguments, const at::Te
     return sum;
 }
 
+// The arguments at the places that are asked for, where an element of the result is made of one of each
+// tensor; false where that is not sure.
+bool pick(const Question& q, Arguments* arguments) {
+    const bool by_channels = std::strcmp(q.row.op, "aten::prelu") == 0;
+    for (std::size_t i = 0; i < arguments->size(); ++i) {
+        c10::IValue& value = (*arguments)[i];
+        if (!value.isTensor() || !value.toTensor().defined() || q.handle.schema().arguments()[i].is_out()) {
+            continue;
+        }
+        const at::Tensor& tensor = value.toTensor();
+        if (!is_floating(value) || tensor.is_sparse() || by_channels ||
+            (tensor.numel() != 1 && !at::is_expandable_to(tensor.sizes(), q.reference.sizes()))) {
+            return false;
+        }
+        value = gather(tensor, q.reference.sizes(), *q.places);
+    }
+    return true;
+}
+
 Allowance elementwise(const Question& q, bool gated) {
-    at::Tensor magnitude = usable(q.reference.abs()) + condition(q, q.arguments, q.reference);
+    Arguments arguments = q.arguments;
+    const bool picked = q.places != nullptr && pick(q, &arguments);
+    if (!picked) {
+        arguments = q.arguments;
+    }
+    const at::Tensor reference = picked ? gather(q.reference, q.reference.sizes(), *q.places) : q.reference;
+    at::Tensor magnitude = usable(reference.abs()) + condition(q, arguments, reference);
     if (gated) {
-        magnitude = magnitude + usable(q.arguments.at(0).toTensor().abs());
+        magnitude = magnitude + usable(arguments.at(0).toTensor().abs());
     }
     return {magnitude * q.row.factor, magnitude,
-            number(q.row.factor) + (gated ? " u (|x| + |y| + sum |x dy/dx|)" : " u (|y| + sum |x dy/dx|)")};
+            number(q.row.factor) + (gated ? " u (|x| + |y| + sum |x dy/dx|)" : " u (|y| + sum |x dy/dx|)"),
+            picked};
 }
 
 // The largest number of elements that one result is a sum of, as far as sizes say.
@@ -79,31 +108,68 @@ double window(const Question& q) {
     return size;
 }
 
-Allowance product(const Question& q) {
-    if (const c10::IValue mode = q.get("mode"); mode.isInt() && mode.toInt() == 2) {
-        return {};  // embedding_bag: the largest, and no sum
+// K as the sizes say it: products, and the number that they are added to. 0: they do not.
+double known_terms(const Question& q) {
+    const std::string_view op = std::string_view(q.row.op).substr(6);  // aten::
+    const auto size = [&](std::size_t argument, std::int64_t dim) {
+        const at::Tensor& tensor = q.arguments.at(argument).toTensor();
+        return static_cast<double>(tensor.dim() > 0 ? tensor.size(dim) : 1);
+    };
+    if (op == "linear" || op == "matmul" || op == "mm" || op == "bmm" || op == "mv") {
+        return size(0, -1) + 1;
     }
-    const c10::FunctionSchema& schema = q.handle.schema();
-    const at::Tensor magnitude = dense(q.first(magnitudes(schema, q.arguments))).abs();
-    const double counted = largest(dense(q.first(ones(schema, q.arguments))).abs());
-    const double terms = std::max({counted, elements_per_result(q), window(q)});
-    const double share = q.row.factor * (2 * std::sqrt(terms) + 4);
-    return {magnitude * share, magnitude,
-            number(share) + " u f(|x|), the sum over K = " + number(std::round(terms)) +
-                " of the absolute terms"};
+    if (op == "addmm" || op == "addmm_" || op == "baddbmm" || op == "baddbmm_") {
+        return size(1, -1) + 1;
+    }
+    if (op == "sum" || op == "mean" || op.find("avg_pool") != std::string_view::npos) {
+        return std::max(elements_per_result(q), window(q));
+    }
+    if (op == "conv1d" || op == "conv2d" || op == "conv3d") {
+        const at::Tensor& weight = q.arguments.at(1).toTensor();
+        return static_cast<double>(weight.numel()) / std::max(size(1, 0), 1.0) + 1;
+    }
+    return 0;
 }
 
-Allowance positive(const Question& q) {
-    const at::Tensor magnitude = q.reference.abs();
+double summed_terms(const Question& q) {
+    double terms = known_terms(q);
+    if (terms == 0) {
+        terms = largest(dense(q.first(ones(q.handle.schema(), q.arguments))).abs());
+    }
+    return std::max({terms, elements_per_result(q), window(q)});
+}
+
+std::string said_of(double share, const Question& q) {
+    // K of the share p (2 sqrt(K) + 4)
+    const double root = (share / q.row.factor - 4) / 2;
+    return number(share) + " u f(|x|), the sum over K = " + number(std::round(root * root)) +
+           " of the absolute terms";
+}
+
+Allowance product(const Question& q) {
+    const std::optional<double> share = product_share(q);
+    if (!share) {
+        return {};
+    }
+    const at::Tensor magnitude = dense(q.first(magnitudes(q.handle.schema(), q.arguments))).abs();
+    return {magnitude * *share, magnitude, said_of(*share, q)};
+}
+
+double positive_terms(const Question& q) {
     double terms = elements_per_result(q);
     if (q.reference.dim() > 0 && q.place("dim") < q.arguments.size() && q.reference.numel() > 1 &&
         terms <= 1) {
         terms =
             static_cast<double>(*std::max_element(q.reference.sizes().begin(), q.reference.sizes().end()));
     }
-    const double share = q.row.factor * (2 * std::sqrt(terms) + 8);
+    return terms;
+}
+
+Allowance positive(const Question& q) {
+    const at::Tensor magnitude = q.reference.abs();
+    const double share = positive_share(q);
     return {magnitude * share, magnitude,
-            number(share) + " u |y|, K = " + number(std::round(terms)) + " terms"};
+            number(share) + " u |y|, K = " + number(std::round(positive_terms(q))) + " terms"};
 }
 
 Allowance spread(const Question& q) {
@@ -131,10 +197,19 @@ Allowance loss(const Question& q) {
 
 }  // namespace
 
-Allowance allowance(const Operation& row, const c10::OperatorHandle& handle, const Arguments& arguments,
-                    const std::vector<c10::IValue>& reference) {
-    const Question q{row, handle, arguments, dense(reference.at(0).toTensor())};
-    switch (row.bound) {
+std::optional<double> product_share(const Question& q) {
+    if (const c10::IValue mode = q.get("mode"); mode.isInt() && mode.toInt() == 2) {
+        return std::nullopt;  // embedding_bag: the largest, and no sum
+    }
+    return q.row.factor * (2 * std::sqrt(summed_terms(q)) + 4);
+}
+
+double positive_share(const Question& q) {
+    return q.row.factor * (2 * std::sqrt(positive_terms(q)) + 8);
+}
+
+Allowance allowance(const Question& q) {
+    switch (q.row.bound) {
         case Bound::elementwise:
             return elementwise(q, false);
         case Bound::gated:
@@ -152,13 +227,10 @@ Allowance allowance(const Operation& row, const c10::OperatorHandle& handle, con
         case Bound::logsumexp:
             return logsumexp(q);
         case Bound::layer_norm:
-            return layer_norm(q);
         case Bound::group_norm:
-            return group_norm(q);
         case Bound::batch_norm:
-            return channel_norm(q, true);
         case Bound::instance_norm:
-            return channel_norm(q, false);
+            return normalisation(q);
         case Bound::loss:
             return loss(q);
         case Bound::cross_entropy:

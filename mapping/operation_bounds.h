@@ -13,11 +13,11 @@ struct Allowance {
     at::Tensor allowed;    // B / u, without the rounding of the result itself
     at::Tensor magnitude;  // G, in which eta is counted
     std::string words;
+    bool picked = false;  // of the places that were asked for alone, in their order
 };
 
-// arguments: raised. reference: the results of the rerun with them. Needs an Unseen; throws what torch
-// throws.
-Allowance allowance(const Operation& row, const c10::OperatorHandle& handle, const Arguments& arguments,
-                    const std::vector<c10::IValue>& reference);
+// Needs an Unseen; throws what torch throws.
+struct Question;
+Allowance allowance(const Question& question);
 
 }  // namespace fumi::mapping

@@ -4,11 +4,14 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <cmath>
+#include <cstring>
 #include <exception>
 #include <limits>
 #include <optional>
 
-#include "mapping/operation_bounds.h"
+#include "mapping/operation_cheap.h"
+#include "mapping/operation_compare.h"
+#include "mapping/operation_question.h"
 
 namespace fumi::mapping {
 namespace {
@@ -40,11 +43,6 @@ std::vector<at::Tensor> tensors(const std::vector<c10::IValue>& values) {
         each_tensor(value, [&](const at::Tensor& tensor) { all.push_back(tensor); });
     }
     return all;
-}
-
-at::Tensor in_fp64(const at::Tensor& tensor) {
-    const at::Tensor dense = tensor.is_sparse() ? tensor.to_dense() : tensor;
-    return dense.to(at::kDouble).contiguous();
 }
 
 const char* obstacle_of(const at::Tensor& tensor) {
@@ -125,7 +123,11 @@ class Check {
         const bool integers = !any_floating && at::isFloatingType(type);
         const bool narrow_numbers = row_.bound == Bound::exact && at::isFloatingType(type);
         arguments_ = raised(operation_, narrow_numbers ? type : at::kFloat, integers);
-        reference_ = run(operation_.handle, arguments_);
+        const bool convolution = row_.bound == Bound::product &&
+                                 std::strncmp(row_.op, "aten::conv", 10) == 0 &&
+                                 std::strncmp(row_.op, "aten::conv_", 11) != 0;
+        reference_ = convolution ? run_image_by_image(operation_.handle, arguments_)
+                                 : run(operation_.handle, arguments_);
         const std::vector<at::Tensor> expected = tensors(reference_);
         if (expected.size() != results.size()) {
             finding_->not_checked = "the rerun has another number of results";
@@ -152,7 +154,7 @@ class Check {
             if (!shapes_agree(results[i], expected[i])) {
                 return;
             }
-            compare_tensors(results[i], expected[i], Allowance{}, true);
+            compared(results[i], expected[i], true).in_full({});
         }
         compare_plain();
         finding_->verdict = judge(finding_->outcome, "", true, &finding_->reason);
@@ -164,8 +166,12 @@ class Check {
             if (operation_.results[i].isBool()) {
                 const double value = operation_.results[i].toBool() ? 1 : 0;
                 const double expected = reference_[i].toBool() ? 1 : 0;
-                Comparison comparison{&value, &expected, nullptr, nullptr, 1, fp32, 0x1p-24, true};
-                compare(comparison, &finding_->outcome);
+                Comparison comparison;
+                comparison.value = &value;
+                comparison.reference = &expected;
+                comparison.format = fp32;
+                comparison.exact = true;
+                compare(comparison, 0, 1, &finding_->outcome);
             }
         }
     }
@@ -175,13 +181,34 @@ class Check {
             return;
         }
         if (!at::isFloatingType(result.scalar_type())) {
-            compare_tensors(result, expected, Allowance{}, true);
+            compared(result, expected, true).in_full({});
             finding_->verdict = judge(finding_->outcome, "", true, &finding_->reason);
             return;
         }
-        const Allowance allowed = allowance(row_, operation_.handle, arguments_, reference_);
-        compare_tensors(result, expected, allowed, false);
-        finding_->verdict = judge(finding_->outcome, allowed.words, false, &finding_->reason);
+        Question question{row_, operation_.handle, arguments_, dense(expected)};
+        Compared both = compared(result, expected, false);
+        std::string words;
+        if (const std::optional<Cheap> cheap = cheap_bound(question)) {
+            const Places over = both.cheaply(cheap->bound);
+            words = cheap->words;
+            if (!over.empty()) {
+                question.places = &over;
+                const Allowance allowed = allowance(question);
+                words = allowed.words;
+                both.at(over, allowed);
+            }
+        } else {
+            const Allowance allowed = allowance(question);
+            words = allowed.words;
+            both.in_full(allowed);
+        }
+        finding_->verdict = judge(finding_->outcome, words, false, &finding_->reason);
+    }
+
+    Compared compared(const at::Tensor& result, const at::Tensor& expected, bool exact) {
+        const NumberFormat* const format = format_of(result.scalar_type());
+        return {result, expected,          format != nullptr ? *format : fp64, std::ldexp(1.0, -precision()),
+                exact,  &finding_->outcome};
     }
 
     // The bits of the arithmetic. A single kernel computes fp16 and bf16 in fp32; what is composed of several
@@ -198,28 +225,6 @@ class Check {
         const bool composed = !row_.library && operation_.handle.hasKernelForDispatchKey(
                                                    c10::DispatchKey::CompositeImplicitAutograd);
         return row_.own || composed ? narrowest : 24;
-    }
-
-    void compare_tensors(const at::Tensor& result, const at::Tensor& expected, const Allowance& allowed,
-                         bool exact) {
-        const at::Tensor value = in_fp64(result);
-        const at::Tensor reference = in_fp64(expected);
-        const NumberFormat* const format = format_of(result.scalar_type());
-        Comparison comparison;
-        comparison.value = value.const_data_ptr<double>();
-        comparison.reference = reference.const_data_ptr<double>();
-        comparison.count = static_cast<std::size_t>(value.numel());
-        comparison.format = format != nullptr ? *format : fp64;
-        comparison.exact = exact;
-        comparison.unit = std::ldexp(1.0, -precision());
-        at::Tensor bound, magnitude;
-        if (allowed.allowed.defined()) {
-            bound = in_fp64(allowed.allowed.expand_as(reference));
-            magnitude = in_fp64(allowed.magnitude.expand_as(reference));
-            comparison.allowed = bound.const_data_ptr<double>();
-            comparison.magnitude = magnitude.const_data_ptr<double>();
-        }
-        compare(comparison, &finding_->outcome);
     }
 
     const Operation& row_;

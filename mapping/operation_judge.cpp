@@ -46,12 +46,17 @@ void note_worst(Outcome* outcome, std::size_t index, double value, double refere
     outcome->worst_ratio = ratio;
 }
 
-void compare_one(const Comparison& results, std::size_t i, Outcome* outcome) noexcept {
-    const double value = results.value[i];
+double value_at(const Comparison& results, std::size_t i) noexcept {
+    return results.fp32 != nullptr ? static_cast<double>(results.fp32[i]) : results.value[i];
+}
+
+// Element i, whose bound is at place `at` of the bound's arrays.
+void compare_one(const Comparison& results, std::size_t i, std::size_t at, Outcome* outcome) noexcept {
+    const double value = value_at(results, i);
     const double reference = results.reference[i];
     const bool bounded = results.allowed != nullptr;
-    const double share = bounded ? results.allowed[i] : 0;
-    const double magnitude = results.magnitude != nullptr ? results.magnitude[i] : share;
+    const double share = bounded ? results.allowed[at] : 0;
+    const double magnitude = results.magnitude != nullptr ? results.magnitude[at] : share;
     double bound = results.exact ? 0 : results.unit * share;
     if (bounded) {
         // Subnormal numbers may be flushed to zero.
@@ -71,11 +76,7 @@ void compare_one(const Comparison& results, std::size_t i, Outcome* outcome) noe
     }
     const double expected = results.exact ? rounded(reference, results.format) : reference;
     const double error = std::fabs(value - expected);
-    const double relative = error > 0 ? error / std::fabs(expected) : 0;
-    if (std::isfinite(relative)) {
-        outcome->max_rel_err = std::max(outcome->max_rel_err, relative);
-        outcome->sum_of_squares += relative * relative;
-    }
+    outcome->note_error(error, std::fabs(expected));
     const double ratio = results.exact ? (error > 0 ? HUGE_VAL : 0) : bounded ? error / bound : error;
     outcome->mismatches += (results.exact || bounded) && ratio > 1 ? 1 : 0;
     if (ratio > outcome->worst_ratio || std::isnan(ratio)) {
@@ -85,7 +86,6 @@ void compare_one(const Comparison& results, std::size_t i, Outcome* outcome) noe
             outcome->bound = bound / (results.unit * magnitude);
         }
     }
-    outcome->max_abs_err = std::max(outcome->max_abs_err, error);
     if (bounded && magnitude > 0 && reference != 0) {
         const double kappa = magnitude / std::fabs(reference);
         outcome->amplification =
@@ -106,11 +106,52 @@ double Outcome::rms_rel_err() const noexcept {
     return elements > 0 ? std::sqrt(sum_of_squares / static_cast<double>(elements)) : 0;
 }
 
-void compare(const Comparison& results, Outcome* outcome) noexcept {
-    for (std::size_t i = 0; i < results.count; ++i) {
-        compare_one(results, i, outcome);
+void Outcome::note_error(double error, double size) noexcept {
+    const double relative = error > 0 ? error / size : 0;
+    if (std::isfinite(relative)) {
+        max_rel_err = std::max(max_rel_err, relative);
+        sum_of_squares += relative * relative;
     }
-    outcome->elements += static_cast<std::int64_t>(results.count);
+    max_abs_err = std::max(max_abs_err, error);
+}
+
+void Outcome::add(const Outcome& other) noexcept {
+    elements += other.elements;
+    mismatches += other.mismatches;
+    nonfinite += other.nonfinite;
+    unexpected += other.unexpected;
+    max_abs_err = std::max(max_abs_err, other.max_abs_err);
+    max_rel_err = std::max(max_rel_err, other.max_rel_err);
+    sum_of_squares += other.sum_of_squares;
+    amplification = std::fmax(amplification, other.amplification);
+    if (other.worst >= 0 && (other.worst_ratio > worst_ratio || std::isnan(other.worst_ratio))) {
+        worst = other.worst;
+        worst_value = other.worst_value;
+        worst_reference = other.worst_reference;
+        worst_ratio = other.worst_ratio;
+        backward_error = other.backward_error;
+        bound = other.bound;
+    }
+}
+
+void compare(const Comparison& results, std::size_t begin, std::size_t end, Outcome* outcome) noexcept {
+    for (std::size_t i = begin; i < end; i += block_size) {
+        const std::size_t count = std::min(block_size, end - i);
+        const std::size_t whole = results.exact ? count / 4 * 4 : 0;
+        const std::size_t done = same_numbers(results, i, whole) ? whole : 0;
+        for (std::size_t k = done; k < count; ++k) {
+            compare_one(results, i + k, i + k, outcome);
+        }
+        outcome->elements += static_cast<std::int64_t>(count);
+    }
+}
+
+void compare_at(const Comparison& results, const Places& places, bool picked, Outcome* outcome) noexcept {
+    for (std::size_t k = 0; k < places.size(); ++k) {
+        const auto i = static_cast<std::size_t>(places[k]);
+        compare_one(results, i, picked ? k : i, outcome);
+    }
+    outcome->elements += static_cast<std::int64_t>(places.size());
 }
 
 std::int32_t judge(const Outcome& outcome, const std::string& words, bool exact, std::string* reason) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace fumi::mapping {
 
@@ -16,10 +17,12 @@ struct NumberFormat {
     double largest;
 };
 
-// One result. allowed: B / u without the rounding of the result itself; nullptr: no bound. magnitude: G, in
-// which eta is counted; nullptr: allowed. exact: the result must be the reference rounded to `format`.
+// One result; its numbers are at value, or at fp32 where that is set. allowed: B / u without the rounding of
+// the result itself; nullptr: no bound. magnitude: G, in which eta is counted; nullptr: allowed. exact: the
+// result must be the reference rounded to `format`.
 struct Comparison {
     const double* value = nullptr;
+    const float* fp32 = nullptr;
     const double* reference = nullptr;
     const double* allowed = nullptr;
     const double* magnitude = nullptr;
@@ -27,6 +30,13 @@ struct Comparison {
     NumberFormat format{};
     double unit = 0;  // u of the arithmetic
     bool exact = false;
+};
+
+// A part of B / u that is known of every element at once: slope G' + offset, G' the larger of |R| and, where
+// given and finite, magnitude.
+struct CheapBound {
+    double slope = 0, offset = 0;
+    const float* magnitude = nullptr;
 };
 
 struct Outcome {
@@ -39,9 +49,29 @@ struct Outcome {
     double bound = std::numeric_limits<double>::quiet_NaN();
     double amplification = std::numeric_limits<double>::quiet_NaN();
     double rms_rel_err() const noexcept;
+    void add(const Outcome& other) noexcept;
+    void note_error(double error, double size) noexcept;  // |e| of a number as large as |R|
 };
 
-void compare(const Comparison& results, Outcome* outcome) noexcept;
+inline constexpr std::size_t block_size = 512;  // elements that are looked at as one first
+
+using Places = std::vector<std::int64_t>;
+
+// Elements [begin, end).
+void compare(const Comparison& results, std::size_t begin, std::size_t end, Outcome* outcome) noexcept;
+
+// Elements [begin, end) by a part of the bound; those that it does not cover, and those that are not finite
+// as they should be, are left out of the outcome and named in *over.
+void compare_cheaply(const Comparison& results, const CheapBound& bound, std::size_t begin, std::size_t end,
+                     Outcome* outcome, Places* over);
+
+void widen(const float* from, double* to, std::size_t count) noexcept;
+
+// Whether `count` elements (a multiple of 4) are finite and the reference rounded to their type.
+bool same_numbers(const Comparison& results, std::size_t begin, std::size_t count) noexcept;
+
+// The elements at `places` by the whole bound. picked: its arrays have those alone, in the same order.
+void compare_at(const Comparison& results, const Places& places, bool picked, Outcome* outcome) noexcept;
 
 // FUMI_VERDICT_* and one sentence. words: the bound's own, such as "4 u (|y| + sum |x dy/dx|)"; "": no bound.
 std::int32_t judge(const Outcome& outcome, const std::string& words, bool exact, std::string* reason);

@@ -11,25 +11,51 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 
 #include "mapping/api_table.h"
 #include "mapping/op_stack.h"
 #include "mapping/operation_check.h"
 #include "mapping/operations.h"
 #include "mapping/python_stack.h"
+#include "mapping/scratch_memory.h"
 
 namespace fumi::mapping {
 namespace {
 
 std::atomic<const FumiOperationRecorder*> recorder{nullptr};
 
-// The calling thread is inside a checked operation, or checks one.
-thread_local bool occupied = false;
+// The outermost operation with a bound that the calling thread is in, which answers for those inside, checked
+// or not; nullptr where there is none.
+thread_local const at::RecordFunction* outermost = nullptr;
 
 std::int64_t now_ns(clockid_t clock) noexcept {
     timespec time{};
     clock_gettime(clock, &time);
     return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
+}
+
+std::uint64_t mixed(std::uint64_t hash, std::uint64_t value) noexcept {
+    const std::uint64_t x = (hash ^ value) * 0x9E3779B97F4A7C15U;
+    return x ^ (x >> 29U);
+}
+
+std::uint64_t address(const char* interned) noexcept {
+    return reinterpret_cast<std::uintptr_t>(interned);
+}
+
+// A line, an operation, the sizes and types of its arguments.
+std::uint64_t site_of(const Resolved& who, const char* name, c10::ArrayRef<const c10::IValue> arguments) {
+    std::uint64_t hash = mixed(mixed(address(who.origin.location), address(name)), who.phase);
+    for (const c10::IValue& value : arguments) {
+        each_tensor(value, [&](const at::Tensor& tensor) {
+            hash = mixed(hash, static_cast<std::uint64_t>(tensor.scalar_type()));
+            for (const std::int64_t size : tensor.sizes()) {
+                hash = mixed(hash, static_cast<std::uint64_t>(size));
+            }
+        });
+    }
+    return hash;
 }
 
 struct Watched final : at::ObserverContext {
@@ -39,7 +65,9 @@ struct Watched final : at::ObserverContext {
     Resolved who;
     const char* obstacle = nullptr;
     std::vector<std::uint32_t> versions;
-    std::int64_t start_ns = 0;
+    std::uint64_t site = 0;
+    std::int64_t start_ns = 0;              // CLOCK_REALTIME
+    std::int64_t begin_ns = 0, run_ns = 0;  // CLOCK_MONOTONIC: FuMi's work before it, its own start
 };
 
 // torch.compile's tracing, torch.func, a dispatch mode: the arguments are not what they seem.
@@ -77,40 +105,57 @@ bool writes_arguments(const c10::FunctionSchema& schema) {
     return schema.is_mutable();
 }
 
+// The operator of a record; nullopt where it is none, or shows other arguments than its own (the interpreter
+// of TorchScript shows its whole stack). Operators of the tables stay, and their names with them.
+std::optional<c10::OperatorHandle> operator_of(const at::RecordFunction& record) {
+    thread_local std::unordered_map<const char*, c10::OperatorHandle> known;
+    auto found = known.find(record.name());
+    if (found == known.end()) {
+        const auto name = record.operator_name();
+        const auto handle = name.has_value() ? c10::Dispatcher::singleton().findSchema(*name) : std::nullopt;
+        if (!handle.has_value() || handle->schema().name().c_str() != record.name()) {
+            return handle;
+        }
+        found = known.emplace(record.name(), *handle).first;
+    }
+    return found->second;
+}
+
+// nullptr where it is not checked.
 std::unique_ptr<Watched> begin(const at::RecordFunction& record, const Operation* row) {
     const FumiOperationRecorder* const to = recorder.load(std::memory_order_acquire);
-    const auto name = record.operator_name();
-    if (to == nullptr || !name.has_value() || in_transform()) {
+    if (to == nullptr || in_transform()) {
         return nullptr;
     }
-    const auto handle = c10::Dispatcher::singleton().findSchema(*name);
-    // The interpreter of TorchScript shows its whole stack.
+    const auto handle = operator_of(record);
     if (!handle.has_value() || record.inputs().size() != handle->schema().arguments().size() ||
         will_be_cast(*handle)) {
         return nullptr;
     }
-    auto watched = std::make_unique<Watched>(row, *handle);
-    watched->who = resolve(op_stack());
-    if (watched->who.phase == FUMI_PHASE_FORWARD) {
-        const char* const api = python_function();
-        watched->who.origin.api = api != nullptr ? api : watched->who.origin.api;
-    }
-    const std::int32_t wanted = to->wanted(watched->who.origin.api);
-    if (wanted < 0) {
+    outermost = &record;
+    Resolved who = resolve(op_stack());
+    who.origin.api = who.function != nullptr ? who.function : who.origin.api;
+    const std::uint64_t site = site_of(who, record.name(), record.inputs());
+    if (to->wanted(who.origin.api, who.phase, site) == 0) {
         return nullptr;
     }
+    auto watched = std::make_unique<Watched>(row, *handle);
+    watched->who = who;
+    watched->site = site;
+    watched->begin_ns = now_ns(CLOCK_MONOTONIC);
     watched->start_ns = now_ns(CLOCK_REALTIME);
-    watched->obstacle = wanted == 0 ? "not chosen: `every` of improve_precision in the configuration"
-                                    : obstacle(*handle, record.inputs());
+    watched->obstacle = obstacle(*handle, record.inputs());
     if (watched->obstacle == nullptr) {
         watched->operation.arguments = saved(handle->schema(), record.inputs());
         watched->versions = versions_of(watched->operation.arguments);
     }
+    watched->run_ns = now_ns(CLOCK_MONOTONIC);
     return watched;
 }
 
 std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& record) {
-    if (occupied || record.isAsync()) {
+    // One that has ended without a word leaves its place to another.
+    if ((outermost != nullptr && outermost != &record) || record.isAsync()) {
         return nullptr;
     }
     const Operation* const row = operation_of(record.name());
@@ -118,15 +163,13 @@ std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& record) 
         return nullptr;
     }
     try {
-        auto watched = begin(record, row);
-        occupied = watched != nullptr;
-        return watched;
+        return begin(record, row);
     } catch (const std::exception&) {
         return nullptr;
     }
 }
 
-void report(const Watched& watched, const Finding& finding, std::int64_t check_ns) {
+void report(const Watched& watched, const Finding& finding, std::int64_t check_ns, std::int64_t run_ns) {
     const std::string function = c10::toString(watched.operation.handle.operator_name());
     const std::string shape = shape_text(watched.operation);
     const std::string dtypes = dtypes_text(watched.operation);
@@ -140,6 +183,8 @@ void report(const Watched& watched, const Finding& finding, std::int64_t check_n
     told.reason = finding.reason.c_str();
     told.start_ns = watched.start_ns;
     told.check_ns = check_ns;
+    told.run_ns = run_ns;
+    told.site = watched.site;
     told.elements = finding.outcome.elements;
     told.mismatches = finding.outcome.mismatches;
     told.nonfinite = finding.outcome.nonfinite;
@@ -170,6 +215,7 @@ Finding find(Watched& watched, const FumiOperationRecorder& to) {
 
 void on_end(const at::RecordFunction& record, at::ObserverContext* context) {
     if (context == nullptr) {
+        outermost = outermost == &record ? nullptr : outermost;
         return;
     }
     auto& watched = static_cast<Watched&>(*context);
@@ -177,16 +223,17 @@ void on_end(const at::RecordFunction& record, at::ObserverContext* context) {
     // An operation that has thrown has no results.
     if (to != nullptr && !record.outputs().empty()) {
         try {
-            const std::int64_t begin_ns = now_ns(CLOCK_MONOTONIC);
+            const std::int64_t end_ns = now_ns(CLOCK_MONOTONIC);
+            const std::int64_t run_ns = end_ns - watched.run_ns;
             watched.operation.results = record.outputs();
             const Finding finding = find(watched, *to);
-            report(watched, finding, now_ns(CLOCK_MONOTONIC) - begin_ns);
+            report(watched, finding, now_ns(CLOCK_MONOTONIC) - watched.begin_ns - run_ns, run_ns);
         } catch (const std::exception&) {
-            occupied = false;  // out of memory: this one is not reported
+            outermost = nullptr;  // out of memory: this one is not reported
             return;
         }
     }
-    occupied = false;
+    outermost = nullptr;
 }
 
 }  // namespace
@@ -201,6 +248,7 @@ extern "C" __attribute__((visibility("default"))) int32_t fumi_torch_watch_opera
     }
     try {
         name_all_operations();
+        keep_scratch_memory(to->scratch_bytes);
         at::addGlobalCallback(at::RecordFunctionCallback(on_start, on_end)
                                   .needsInputs(true)
                                   .needsOutputs(true)

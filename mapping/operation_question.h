@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/ATen.h>
 
+#include <optional>
 #include <string>
 
 #include "mapping/operation_bounds.h"
@@ -14,6 +15,9 @@ struct Question {
     const c10::OperatorHandle& handle;
     const Arguments& arguments;
     at::Tensor reference;
+    // Where only some elements are asked for: their places in the reference. An Allowance of those alone says
+    // so (`picked`).
+    const std::vector<std::int64_t>* places = nullptr;
 
     std::size_t place(const char* name) const {
         const auto& formal = handle.schema().arguments();
@@ -41,14 +45,19 @@ at::Tensor dense(const at::Tensor& tensor);
 at::Tensor usable(const at::Tensor& tensor);
 
 double largest(const at::Tensor& tensor);
+
+// p (2 sqrt(K) + 4) of a sum of products, nullopt where it is no sum; p (2 sqrt(K) + 8) of one of positive
+// terms.
+std::optional<double> product_share(const Question& q);
+double positive_share(const Question& q);
+
 std::string number(double value);
 
-// By the word of the row; operation_bounds_rows.cpp has those of whole rows of numbers.
+// By the word of the row; operation_bounds_rows.cpp has those of whole rows of numbers,
+// operation_bounds_norms.cpp those of normalisations.
 Allowance softmax(const Question& q, bool logarithm);
 Allowance logsumexp(const Question& q);
-Allowance layer_norm(const Question& q);
-Allowance group_norm(const Question& q);
-Allowance channel_norm(const Question& q, bool whole_batch);
+Allowance normalisation(const Question& q);
 Allowance cross_entropy(const Question& q);
 
 }  // namespace fumi::mapping

@@ -1,10 +1,16 @@
 #include "mapping/operation_rerun.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/record_function.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/util/Exception.h>
+
+#include <algorithm>
+
+#include "mapping/operation_judge.h"
+#include "mapping/scratch_memory.h"
 
 namespace fumi::mapping {
 namespace {
@@ -39,14 +45,32 @@ double round_number(double value, at::ScalarType type) {
     }
 }
 
+// As to(at::kDouble), whose own loop takes one number at a time.
+at::Tensor widened(const at::Tensor& tensor) {
+    const bool plain = tensor.is_cpu() && tensor.scalar_type() == at::kFloat &&
+                       tensor.layout() == at::kStrided && tensor.is_non_overlapping_and_dense() &&
+                       !tensor.is_neg();
+    if (!plain) {
+        // A copy also where it is fp64 already: what the operation writes unasked must not be the program's.
+        return tensor.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+    }
+    at::Tensor wide =
+        at::empty_strided(tensor.sizes(), tensor.strides(), tensor.options().dtype(at::kDouble));
+    const float* const from = tensor.const_data_ptr<float>();
+    double* const to = wide.mutable_data_ptr<double>();
+    at::parallel_for(0, tensor.numel(), at::internal::GRAIN_SIZE, [&](std::int64_t begin, std::int64_t end) {
+        widen(from + begin, to + begin, static_cast<std::size_t>(end - begin));
+    });
+    return wide;
+}
+
 at::Tensor raise_tensor(const at::Tensor& tensor, bool integers) {
     const bool raise = at::isFloatingType(tensor.scalar_type()) ||
                        (integers && at::isIntegralType(tensor.scalar_type(), /*includeBool=*/false));
     if (!raise) {
         return tensor;
     }
-    // A copy also where it is fp64 already: what the operation writes unasked must not be the program's.
-    return tensor.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+    return widened(tensor);
 }
 
 bool same_memory(const at::Tensor& a, const at::Tensor& b) {
@@ -64,6 +88,7 @@ c10::IValue raise_dtype(const c10::IValue& value) {
 }  // namespace
 
 struct Unseen::Guards {
+    InScratch memory;
     at::DisableRecordFunctionGuard observers;
     at::AutoDispatchBelowADInplaceOrView autograd;
     c10::impl::ExcludeDispatchKeyGuard autocast{c10::autocast_dispatch_keyset};
@@ -215,6 +240,30 @@ std::vector<c10::IValue> run(const c10::OperatorHandle& operation, const Argumen
     }
     operation.callBoxed(&stack);
     return stack;
+}
+
+std::vector<c10::IValue> run_image_by_image(const c10::OperatorHandle& convolution,
+                                            const Arguments& arguments) {
+    const at::Tensor& x = arguments.at(0).toTensor();
+    // Each of torch's threads takes images of its own.
+    const std::int64_t at_once = at::get_num_threads();
+    if (!x.is_cpu() || x.dim() != arguments.at(1).toTensor().dim() || x.size(0) <= at_once) {
+        return run(convolution, arguments);
+    }
+    Arguments some = arguments;
+    at::Tensor whole;
+    for (std::int64_t first = 0; first < x.size(0); first += at_once) {
+        const std::int64_t count = std::min(at_once, x.size(0) - first);
+        some[0] = x.narrow(0, first, count);
+        const at::Tensor part = run(convolution, some).at(0).toTensor();
+        if (!whole.defined()) {
+            std::vector<std::int64_t> sizes = part.sizes().vec();
+            sizes[0] = x.size(0);
+            whole = at::empty(sizes, part.options());
+        }
+        whole.narrow(0, first, count).copy_(part);
+    }
+    return {whole};
 }
 
 }  // namespace fumi::mapping

@@ -53,6 +53,11 @@ Arguments moved(const Arguments& arguments, std::size_t which, double step);
 // Throws what the operation throws. Needs an Unseen.
 std::vector<c10::IValue> run(const c10::OperatorHandle& operation, const Arguments& arguments);
 
+// A convolution of a batch, image by image: torch's fp64 kernel makes the columns of all images at once,
+// which is more memory than the caches have, and slow.
+std::vector<c10::IValue> run_image_by_image(const c10::OperatorHandle& convolution,
+                                            const Arguments& arguments);
+
 bool is_floating(const c10::IValue& value);  // a tensor of a floating type
 
 }  // namespace fumi::mapping

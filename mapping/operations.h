@@ -24,6 +24,8 @@ struct FumiOperation {
     const char* reason;
     int64_t start_ns; /* CLOCK_REALTIME */
     int64_t check_ns;
+    int64_t run_ns; /* of the operation itself */
+    uint64_t site;  /* as `wanted` was asked */
     int64_t elements;
     int64_t mismatches; /* elements over their bound */
     int64_t nonfinite;
@@ -36,8 +38,10 @@ struct FumiOperation {
 
 /* What the hook offers. Called on the program's threads; none throws. */
 struct FumiOperationRecorder {
-    int32_t (*wanted)(const char* api); /* 1: rerun this one; 0: not its turn; -1: not chosen, not recorded */
-    void (*enter)(void);                /* from here to leave() the thread's library calls are FuMi's own */
+    /* Whether this one is rerun; else it is not recorded. site: a hash of the operation, its line, the sizes
+     * and types of its arguments, and the phase (FUMI_PHASE_*). */
+    int32_t (*wanted)(const char* api, int32_t phase, uint64_t site);
+    void (*enter)(void); /* from here to leave() the thread's library calls are FuMi's own */
     void (*leave)(void);
     void (*record)(const struct FumiOperation*);
     int64_t scratch_bytes; /* an operation whose fp64 copies would take more is not rerun */

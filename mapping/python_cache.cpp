@@ -51,6 +51,7 @@ class Seats {
 struct CodeSeat {
     PyHandle* code;
     CodeKind kind;
+    const char* function;  // Code::api
 };
 struct LocationSeat {
     PyHandle* code;
@@ -127,7 +128,7 @@ void ModuleChain::add(PyHandle* module) noexcept {
     hash = mix(hash, module);
 }
 
-bool cached_where(const PythonApi* api, Origin* origin) noexcept {
+bool cached_where(const PythonApi* api, Origin* origin, const char** function) noexcept {
     if (trust.load(std::memory_order_acquire) != Trust::yes) {
         return false;
     }
@@ -135,12 +136,16 @@ bool cached_where(const PythonApi* api, Origin* origin) noexcept {
     FrameView frame{};
     ModuleChain chain;
     const char* location = nullptr;
+    const char* outermost = nullptr;
+    bool own = true;  // as in Walk
     while (cursor.next(&frame)) {
         const CodeSeat* seat = code_seats.find(
             mix(0, frame.code), [&](const CodeSeat& entry) { return entry.code == frame.code; });
         if (seat == nullptr) {
             return false;
         }
+        own = own && is_own(seat->kind);
+        outermost = own && seat->function != nullptr ? seat->function : outermost;
         if (seat->kind == CodeKind::module_call) {
             chain.add(frame.first_local);
         } else if (seat->kind == CodeKind::program && location == nullptr) {
@@ -156,13 +161,14 @@ bool cached_where(const PythonApi* api, Origin* origin) noexcept {
     }
     origin->location = location != nullptr ? location : "";
     origin->module = module;
+    *function = outermost;
     return true;
 }
 
-void cache_code(PyHandle* code, CodeKind kind) noexcept {
+void cache_code(PyHandle* code, CodeKind kind, const char* function) noexcept {
     code_seats.place(mix(0, code), [&](const CodeSeat& entry) {
         return entry.code == code || entry.code == nullptr;
-    }) = CodeSeat{code, kind};
+    }) = CodeSeat{code, kind, function};
 }
 
 void cache_location(PyHandle* code, const void* instruction, const char* location) noexcept {

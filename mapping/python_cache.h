@@ -18,12 +18,13 @@ struct ModuleChain {
     void add(PyHandle* module) noexcept;
 };
 
-// Fills location and module of *origin from what is cached for exactly these frames; false where anything is
-// missing. For ops that do not run inside backward. Takes no lock that anybody waits for.
-bool cached_where(const PythonApi* api, Origin* origin) noexcept;
+// Fills location and module of *origin, and *function as python_where() returns it, from what is cached for
+// exactly these frames; false where anything is missing. For ops that do not run inside backward. Takes no
+// lock that anybody waits for.
+bool cached_where(const PythonApi* api, Origin* origin, const char** function) noexcept;
 
 // What a walk under the GIL has found, kept for cached_where. Only for code that is kept (Code::kept).
-void cache_code(PyHandle* code, CodeKind kind) noexcept;
+void cache_code(PyHandle* code, CodeKind kind, const char* function) noexcept;
 void cache_location(PyHandle* code, const void* instruction, const char* location) noexcept;
 void cache_module(const PythonApi& api, const ModuleChain& chain, const char* text) noexcept;
 

@@ -17,6 +17,11 @@ enum class CodeKind : std::uint8_t {
     checkpoint,   // torch.utils.checkpoint
 };
 
+// Whether such a frame can be part of an API that is Python code of torch, called by what lies beyond it.
+constexpr bool is_own(CodeKind kind) noexcept {
+    return kind == CodeKind::torch || kind == CodeKind::checkpoint;
+}
+
 struct Code {
     CodeKind kind = CodeKind::program;
     bool kept = false;          // its code object is kept alive: the address means this for ever

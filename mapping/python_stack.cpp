@@ -90,9 +90,9 @@ class Walk {
         const bool cache = raw_same_ && raw_.next(&view) && view.code == object && code.kept;
         raw_same_ = raw_same_ && view.code == object;
         if (cache) {
-            cache_code(object, code.kind);
+            cache_code(object, code.kind, code.api);
         }
-        own_ = own_ && (code.kind == CodeKind::torch || code.kind == CodeKind::checkpoint);
+        own_ = own_ && is_own(code.kind);
         api_ = own_ && code.api != nullptr ? code.api : api_;
         if (code.kind == CodeKind::program && *location_ == '\0') {
             location_ = location_of(code, frame);
@@ -146,9 +146,10 @@ void python_start() noexcept {
     }
 }
 
-void python_where(Origin* origin, bool in_backward) noexcept {
-    if (python == nullptr || (!in_backward && cached_where(python, origin))) {
-        return;
+const char* python_where(Origin* origin, bool in_backward) noexcept {
+    const char* function = nullptr;
+    if (python == nullptr || (!in_backward && cached_where(python, origin, &function))) {
+        return function;
     }
     try {
         const PythonLock lock(python);
@@ -157,27 +158,12 @@ void python_where(Origin* origin, bool in_backward) noexcept {
             walk.run();
             origin->location = walk.location();
             origin->module = walk.module();
+            function = walk.api();
         }
     } catch (const std::exception&) {
         *origin = Origin{origin->api};
     }
-}
-
-const char* python_function() noexcept {
-    if (python == nullptr) {
-        return nullptr;
-    }
-    try {
-        const PythonLock lock(python);
-        if (!lock) {
-            return nullptr;
-        }
-        Walk walk(true);
-        walk.run();
-        return walk.api();
-    } catch (const std::exception&) {
-        return nullptr;
-    }
+    return function;
 }
 
 bool python_in_checkpoint() noexcept {

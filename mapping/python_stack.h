@@ -8,14 +8,11 @@ namespace fumi::mapping {
 // Finds out whether the process has Python and where torch lies. Call once, before any of the others.
 void python_start() noexcept;
 
-// Fills location and module of *origin; leaves them "" in programs and on threads without Python.
-// in_backward: the op runs inside an autograd node, so what lies beyond the call of backward() tells no
+// Fills location and module of *origin; leaves them "" in programs and on threads without Python. Returns the
+// API that the op is a part of where that is Python code of torch (api_table.h: python_api); nullptr where
+// not. in_backward: the op runs inside an autograd node, so what lies beyond the call of backward() tells no
 // module.
-void python_where(Origin* origin, bool in_backward) noexcept;
-
-// The API that the op is a part of where that is Python code of torch (api_table.h: python_api); nullptr
-// where not.
-const char* python_function() noexcept;
+const char* python_where(Origin* origin, bool in_backward) noexcept;
 
 // True where torch's checkpointing is at work between the op and the call of backward().
 bool python_in_checkpoint() noexcept;

@@ -24,13 +24,14 @@ improve_precision: {coverage: sampled, sample_rows: 32, sample_columns: 16, ever
 limits:
   scratch: 1.5GiB
   overhead: 3%
+  operations: 7%
   calls: 1000
   flush: 500ms
 functions: [cublas*gemm*, cublasLtMatmul]
 output: out/%p.fumi
 output_dir: /tmp
 layer_type: check
-operations: on
+operations: forward
 fail_on: warn
 follow_fork: true
 kernel_names: false
@@ -45,6 +46,7 @@ kernel_names: false
     EXPECT_EQ(config.improve_precision.every, 10);
     EXPECT_EQ(config.limits.scratch_bytes, 1610612736);
     EXPECT_DOUBLE_EQ(config.limits.overhead, 0.03);
+    EXPECT_DOUBLE_EQ(config.limits.operations, 0.07);
     EXPECT_EQ(config.limits.max_calls, 1000);
     EXPECT_DOUBLE_EQ(config.limits.flush_seconds, 0.5);
     EXPECT_EQ(config.functions, (Texts{"cublas*gemm*", "cublasLtMatmul"}));
@@ -52,6 +54,7 @@ kernel_names: false
     EXPECT_EQ(config.output_dir, "/tmp");
     EXPECT_EQ(config.layer_type, "check");
     EXPECT_TRUE(config.operations);
+    EXPECT_TRUE(config.forward_only);
     EXPECT_EQ(config.fail_on, Severity::warn);
     EXPECT_TRUE(config.follow_fork);
     EXPECT_FALSE(config.kernel_names);
@@ -64,7 +67,7 @@ TEST(Config, UnknownKeysNameTheNearest) {
               Texts{"train.yaml:2:3: unknown key 'scratc' in 'limits'; did you mean 'scratch'?"});
     EXPECT_EQ(faults_of("limits:\n  wibblewobble: 1\n"),
               Texts{"train.yaml:2:3: unknown key 'wibblewobble' in 'limits'; the valid names are scratch, "
-                    "overhead, calls and flush"});
+                    "overhead, operations, calls and flush"});
 }
 
 TEST(Config, AKeyInTheWrongPlaceIsSentToTheRightOne) {
@@ -227,12 +230,12 @@ TEST(Config, WhatIsPrintedReadsBackAsTheSame) {
     std::vector<Fault> faults;
     const Config config = parse(
         "modes: trace\nlimits: {scratch: 3KiB, overhead: 2.5%, flush: 250ms}\noutput: 'a \"b\"'\n"
-        "functions: [x*, y]\nfail_on: fail\n",
+        "functions: [x*, y]\noperations: forward\nfail_on: fail\n",
         "t.yaml", &faults);
     const std::string text = print(config);
     EXPECT_EQ(print(parse(text, "t.yaml", &faults)), text);
     EXPECT_TRUE(faults.empty()) << faults[0].text();
-    EXPECT_NE(text.find("scratch: 3KiB\n  overhead: 2.5%"), std::string::npos) << text;
+    EXPECT_NE(text.find("scratch: 3KiB\n  overhead: 2.5%\n  operations: 0%"), std::string::npos) << text;
 }
 
 }  // namespace

@@ -71,6 +71,15 @@ def plain_binary(program, *arguments, inject=None, check=False, **env):
     return execute([program, *arguments], check=check, **env)
 
 
+def installed_package(directory):
+    """The Python package from the source tree with its entry point, as an installation has it: an environment for it."""
+    metadata = pathlib.Path(directory) / "package" / "fumi_source-0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: fumi-source\nVersion: 0\n")
+    (metadata / "entry_points.txt").write_text("[torch.backends]\nfumi = fumi:start_with_torch\n")
+    return {"PYTHONPATH": f"{ROOT / 'tools' / 'python'}:{metadata.parent}"}
+
+
 class Session:
     def __init__(self, path):
         self.database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)

@@ -14,12 +14,13 @@ class _Origin(ctypes.Structure):
 
 class _Operation(ctypes.Structure):
     _fields_ = ([("origin", _Origin)] + [(n, ctypes.c_char_p) for n in ("function", "shape", "dtypes", "not_checked", "reason")]
-                + [(n, ctypes.c_int64) for n in ("start_ns", "check_ns", "elements", "mismatches", "nonfinite")]
+                + [(n, ctypes.c_int64) for n in ("start_ns", "check_ns", "run_ns")] + [("site", ctypes.c_uint64)]
+                + [(n, ctypes.c_int64) for n in ("elements", "mismatches", "nonfinite")]
                 + [(n, ctypes.c_double) for n in ("max_abs_err", "max_rel_err", "rms_rel_err", "backward_error", "bound",
                                                   "amplification")] + [("verdict", ctypes.c_int32)])
 
 
-_WANTED = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)
+_WANTED = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32, ctypes.c_uint64)
 _PLAIN = ctypes.CFUNCTYPE(None)
 _RECORD = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Operation))
 
@@ -56,7 +57,7 @@ class Watch:
         self.library = ctypes.CDLL(os.environ["FUMI_TORCH"], mode=ctypes.RTLD_GLOBAL)
         error = ctypes.c_char_p()
         assert self.library.fumi_torch_start(1, None, ctypes.byref(error)) == 0, error.value
-        self.recorder = _Recorder(_WANTED(lambda api: 1 if self.on else -1), _PLAIN(self._enter), _PLAIN(self._leave),
+        self.recorder = _Recorder(_WANTED(lambda api, phase, site: self.on), _PLAIN(self._enter), _PLAIN(self._leave),
                                   _RECORD(self._record), 1 << 28)
         assert self.library.fumi_torch_watch_operations(ctypes.byref(self.recorder), ctypes.byref(error)) == 0, error.value
 

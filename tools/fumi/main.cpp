@@ -79,9 +79,11 @@ void add_run(CLI::App* app, Options* o) {
         ->type_name("FILE");
     run->add_option("--coverage", o->run.coverage, "how much of each result is checked")
         ->check(CLI::IsMember({"full", "sampled"}));
-    run->add_option("--operations", o->run.operations,
-                    "on: torch's own operations on CPU tensors too, rerun in fp64 (--apis says which)")
-        ->check(CLI::IsMember({"off", "on"}));
+    run->add_option(
+           "--operations", o->run.operations,
+           "on: torch's own operations on CPU tensors too, rerun in fp64 (--apis says which); forward: not "
+           "those of the backward pass")
+        ->check(CLI::IsMember({"off", "on", "forward"}));
     run->add_option("--fail-on", o->run.fail_on,
                     "exit with status 3 where a call got this verdict or a worse one")
         ->check(CLI::IsMember({"none", "warn", "fail"}));

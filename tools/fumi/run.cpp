@@ -73,7 +73,7 @@ bool make_plan(const RunOptions& options, Plan* plan) {
 
     const std::string operations =
         options.operations.empty() ? variable("FUMI_OPERATIONS") : options.operations;
-    if (!operations.empty()) plan->config.operations = operations == "on";
+    if (!operations.empty()) plan->config.operations = operations != "off";
     plan->off = plan->config.modes.empty();
     if (!options.fail_on.empty())
         plan->config.fail_on = options.fail_on == "fail"   ? config::Severity::fail

@@ -12,7 +12,7 @@ struct RunOptions {
     std::string profile;          // --profile; "" leaves it to the config
     std::string device = "auto";  // auto | cuda | soft
     std::string apis;             // --apis
-    std::string operations;       // off | on; "" leaves it to the config
+    std::string operations;       // off | on | forward; "" leaves it to the config
     std::string coverage;         // full | sampled; "" leaves it to the config
     std::string fail_on;          // none | warn | fail; "" leaves it to the config
     std::string calibration;      // --calibration
