@@ -53,6 +53,7 @@ session::CallRecord record_of(const rerun::Entry& entry) {
     const libraries::Call& call = entry.call;
     session::CallRecord record;
     record.call_id = entry.call_id;
+    record.parent = entry.parent;
     record.start_ns = entry.start_ns;
     record.process = getpid();
     record.rank = rank;

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include "cupti_hook/interpose/guard.h"
+#include "cupti_hook/libraries/driver_api.h"
+#include "cupti_hook/open_operation.h"
 #include "cupti_hook/origin_client.h"
 
 namespace fumi {
@@ -17,12 +19,40 @@ std::int32_t wanted(const char* api, std::int32_t phase, std::uint64_t site) {
     return now != nullptr && now->wanted(api, phase, site) ? 1 : 0;
 }
 
+// The other capture mode of this thread: what enter() has exchanged.
+thread_local CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+
+void exchange_capture_mode() {
+    const libraries::DriverApi* const driver = libraries::driver_api();
+    if (driver != nullptr && driver->complete()) driver->exchange_capture_mode(&capture_mode);
+}
+
+// FuMi's memory may come while another thread captures, whose capture that would break in global mode.
 void enter() {
     ++interpose::detail::guard_depth;
+    exchange_capture_mode();
 }
 
 void leave() {
+    exchange_capture_mode();
     --interpose::detail::guard_depth;
+}
+
+std::int32_t capturing(void* stream) {
+    const libraries::DriverApi* const driver = libraries::driver_api();
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    if (driver == nullptr || !driver->complete() ||
+        driver->stream_is_capturing(static_cast<CUstream>(stream), &status) != CUDA_SUCCESS)
+        return 1;
+    return status == CU_STREAM_CAPTURE_STATUS_NONE ? 0 : 1;
+}
+
+void open() {
+    open_operation = {true, 0};
+}
+
+void close() {
+    open_operation = {};
 }
 
 void record(const FumiOperation* told) {
@@ -76,7 +106,7 @@ Operations::Operations(const config::Config& config, Recorder& recorder)
       on_(config.operations && config.has(config::Mode::improve_precision)),
       forward_only_(config.forward_only),
       budget_(config),
-      callbacks_{fumi::wanted, enter, leave, record, config.limits.scratch_bytes} {}
+      callbacks_{fumi::wanted, enter, leave, record, config.limits.scratch_bytes, capturing, open, close} {}
 
 void Operations::start() noexcept {
     if (!on_) return;
@@ -98,7 +128,7 @@ bool Operations::wanted(const char* api, std::int32_t phase, std::uint64_t site)
 
 void Operations::add(const FumiOperation& told) noexcept try {
     budget_.spent(told.site, told.run_ns, told.check_ns);
-    const std::int64_t number = recorder_.next_call();
+    const std::int64_t number = open_operation.number != 0 ? open_operation.number : recorder_.next_call();
     if (number == 0) return;
     OperationRow row{call_of(told), {}};
     row.call.call_id = number;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "cupti_hook/cupti/kernel_names.h"
+#include "cupti_hook/open_operation.h"
 #include "cupti_hook/origin_client.h"
 
 namespace fumi {
@@ -70,6 +71,7 @@ void Recorder::before(libraries::Call& call) noexcept {
     const std::int64_t begin = now_ns(CLOCK_MONOTONIC);
     Current& now = current;
     now.entry = nullptr;
+    if (open_operation.open && open_operation.number == 0) open_operation.number = next_call();
     const std::int64_t number = next_call();
     if (number == 0) return;
     rerun::Entry* entry = ring_.take();
@@ -81,6 +83,7 @@ void Recorder::before(libraries::Call& call) noexcept {
         entry->call.dnn = reinterpret_cast<const libraries::DnnCall*>(entry->dnn_call);
     }
     entry->call_id = number;
+    entry->parent = open_operation.number;
     entry->start_ns = now_ns(CLOCK_REALTIME);
     entry->thread = thread_id();
     entry->device = rerun::Checker::current_device();

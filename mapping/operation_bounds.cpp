@@ -54,6 +54,9 @@ at::Tensor condition(const Question& q, const Arguments& arguments, const at::Te
 // The arguments at the places that are asked for, where an element of the result is made of one of each
 // tensor; false where that is not sure.
 bool pick(const Question& q, Arguments* arguments) {
+    if (q.handle.hasTag(at::Tag::nondeterministic_seeded)) {
+        return false;  // what it draws for an element depends on those before it
+    }
     const bool by_channels = std::strcmp(q.row.op, "aten::prelu") == 0;
     for (std::size_t i = 0; i < arguments->size(); ++i) {
         c10::IValue& value = (*arguments)[i];

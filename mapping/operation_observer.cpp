@@ -16,6 +16,8 @@
 #include "mapping/api_table.h"
 #include "mapping/op_stack.h"
 #include "mapping/operation_check.h"
+#include "mapping/operation_device.h"
+#include "mapping/operation_random.h"
 #include "mapping/operations.h"
 #include "mapping/python_stack.h"
 #include "mapping/scratch_memory.h"
@@ -59,7 +61,8 @@ std::uint64_t site_of(const Resolved& who, const char* name, c10::ArrayRef<const
 }
 
 struct Watched final : at::ObserverContext {
-    Watched(const Operation* its_row, c10::OperatorHandle handle) : row(its_row), operation{handle, {}, {}} {}
+    Watched(const Operation* its_row, c10::OperatorHandle handle)
+        : row(its_row), operation{handle, {}, {}, nullptr} {}
     const Operation* row;
     RunningOperation operation;
     Resolved who;
@@ -83,11 +86,20 @@ bool in_transform() noexcept {
 
 // Under autocast the outer call of an operation casts its arguments and calls the same operation again: that
 // one is the arithmetic.
-bool will_be_cast(const c10::OperatorHandle& handle) {
+bool will_be_cast(const c10::OperatorHandle& handle, bool on_cuda) {
     using c10::DispatchKey;
-    return at::autocast::is_autocast_enabled(at::kCPU) &&
-           !c10::impl::tls_is_dispatch_key_excluded(DispatchKey::AutocastCPU) &&
-           handle.hasKernelForDispatchKey(DispatchKey::AutocastCPU);
+    const DispatchKey key = on_cuda ? DispatchKey::AutocastCUDA : DispatchKey::AutocastCPU;
+    return at::autocast::is_autocast_enabled(on_cuda ? at::kCUDA : at::kCPU) &&
+           !c10::impl::tls_is_dispatch_key_excluded(key) && handle.hasKernelForDispatchKey(key);
+}
+
+// On meta tensors: a compiler looks for shapes.
+bool computes_nothing(c10::ArrayRef<const c10::IValue> arguments) {
+    bool meta = false;
+    for (const c10::IValue& value : arguments) {
+        each_tensor(value, [&](const at::Tensor& tensor) { meta = meta || tensor.is_meta(); });
+    }
+    return meta;
 }
 
 // Those of the arguments that nobody may have changed when the operation has ended.
@@ -121,6 +133,31 @@ std::optional<c10::OperatorHandle> operator_of(const at::RecordFunction& record)
     return found->second;
 }
 
+const char* obstacle_now(const FumiOperationRecorder& to, const c10::OperatorHandle& handle,
+                         c10::ArrayRef<const c10::IValue> arguments) {
+    const auto device = cuda_device(arguments);
+    return device.has_value() && to.capturing(current_stream(*device)) != 0
+               ? "captured into a CUDA graph: a rerun would become part of it"
+               : obstacle(handle, arguments);
+}
+
+// What the rerun needs and the operation may change.
+void keep(const FumiOperationRecorder& to, Watched& watched, c10::ArrayRef<const c10::IValue> arguments) {
+    const c10::OperatorHandle& handle = watched.operation.handle;
+    to.enter();
+    try {
+        watched.operation.arguments = saved(handle.schema(), arguments);
+        watched.versions = versions_of(watched.operation.arguments);
+        if (draws_random_numbers(handle, arguments)) {
+            watched.operation.generators = std::make_shared<const Generators>(arguments);
+        }
+    } catch (const std::exception&) {
+        watched.operation.arguments.clear();
+        watched.obstacle = "no memory for a copy of what it overwrites";
+    }
+    to.leave();
+}
+
 // nullptr where it is not checked.
 std::unique_ptr<Watched> begin(const at::RecordFunction& record, const Operation* row) {
     const FumiOperationRecorder* const to = recorder.load(std::memory_order_acquire);
@@ -129,7 +166,8 @@ std::unique_ptr<Watched> begin(const at::RecordFunction& record, const Operation
     }
     const auto handle = operator_of(record);
     if (!handle.has_value() || record.inputs().size() != handle->schema().arguments().size() ||
-        will_be_cast(*handle)) {
+        will_be_cast(*handle, cuda_device(record.inputs()).has_value()) ||
+        computes_nothing(record.inputs())) {
         return nullptr;
     }
     outermost = &record;
@@ -144,11 +182,11 @@ std::unique_ptr<Watched> begin(const at::RecordFunction& record, const Operation
     watched->site = site;
     watched->begin_ns = now_ns(CLOCK_MONOTONIC);
     watched->start_ns = now_ns(CLOCK_REALTIME);
-    watched->obstacle = obstacle(*handle, record.inputs());
+    watched->obstacle = obstacle_now(*to, *handle, record.inputs());
     if (watched->obstacle == nullptr) {
-        watched->operation.arguments = saved(handle->schema(), record.inputs());
-        watched->versions = versions_of(watched->operation.arguments);
+        keep(*to, *watched, record.inputs());
     }
+    to->open();
     watched->run_ns = now_ns(CLOCK_MONOTONIC);
     return watched;
 }
@@ -221,18 +259,17 @@ void on_end(const at::RecordFunction& record, at::ObserverContext* context) {
     auto& watched = static_cast<Watched&>(*context);
     const FumiOperationRecorder* const to = recorder.load(std::memory_order_acquire);
     // An operation that has thrown has no results.
-    if (to != nullptr && !record.outputs().empty()) {
+    if (!record.outputs().empty()) {
         try {
             const std::int64_t end_ns = now_ns(CLOCK_MONOTONIC);
             const std::int64_t run_ns = end_ns - watched.run_ns;
             watched.operation.results = record.outputs();
             const Finding finding = find(watched, *to);
             report(watched, finding, now_ns(CLOCK_MONOTONIC) - watched.begin_ns - run_ns, run_ns);
-        } catch (const std::exception&) {
-            outermost = nullptr;  // out of memory: this one is not reported
-            return;
+        } catch (const std::exception&) {  // out of memory: this one is not reported
         }
     }
+    to->close();
     outermost = nullptr;
 }
 

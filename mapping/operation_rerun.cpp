@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "mapping/operation_judge.h"
+#include "mapping/operation_random.h"
 #include "mapping/scratch_memory.h"
 
 namespace fumi::mapping {
@@ -229,6 +230,7 @@ Arguments moved(const Arguments& arguments, std::size_t which, double step) {
 }
 
 std::vector<c10::IValue> run(const c10::OperatorHandle& operation, const Arguments& arguments) {
+    SameDraws::begin_run();
     c10::Stack stack;
     stack.reserve(arguments.size());
     for (std::size_t i = 0; i < arguments.size(); ++i) {

@@ -5,17 +5,21 @@
 #include <ATen/core/stack.h>
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 namespace fumi::mapping {
 
 using Arguments = std::vector<c10::IValue>;
 
+class Generators;  // operation_random.h
+
 // What is known of an operation while it is looked at.
 struct RunningOperation {
     c10::OperatorHandle handle;
-    Arguments arguments;               // as they were before it ran
-    std::vector<c10::IValue> results;  // empty until it has ended
+    Arguments arguments;                           // as they were before it ran
+    std::vector<c10::IValue> results;              // empty until it has ended
+    std::shared_ptr<const Generators> generators;  // as they were before it ran; nullptr: it draws nothing
 };
 
 // While one of these lives, the thread's dispatcher calls go below autograd and autocast and are told to no

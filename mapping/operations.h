@@ -44,7 +44,10 @@ struct FumiOperationRecorder {
     void (*enter)(void); /* from here to leave() the thread's library calls are FuMi's own */
     void (*leave)(void);
     void (*record)(const struct FumiOperation*);
-    int64_t scratch_bytes; /* an operation whose fp64 copies would take more is not rerun */
+    int64_t scratch_bytes;              /* an operation whose fp64 copies would take more is not rerun */
+    int32_t (*capturing)(void* stream); /* is this CUstream being captured? */
+    void (*open)(void);  /* the thread is in a watched operation: its library calls are the operation's */
+    void (*close)(void); /* it has ended, recorded or not */
 };
 
 /* Starts observing the operations that the tables give a bound, after fumi_torch_start. Returns 0, or -1 with

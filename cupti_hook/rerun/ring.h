@@ -44,6 +44,7 @@ struct Check {
 struct Entry {
     libraries::Call call;
     std::int64_t call_id = 0;
+    std::int64_t parent = 0;  // the call_id of the operation that makes this call; 0: none with a row
     std::int64_t start_ns = 0;
     std::int32_t thread = 0;
     std::int32_t device = -1;

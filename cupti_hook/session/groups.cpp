@@ -33,9 +33,10 @@ const char* name(By by) noexcept {
 
 Counts Reader::counts() const {
     Statement query(impl_->db.get(), R"sql(
-        WITH per_call AS (SELECT max(verdict) AS verdict FROM check_row GROUP BY call_id)
-        SELECT (SELECT count(*) FROM call_row), count(*), coalesce(sum(verdict = 1), 0),
-               coalesce(sum(verdict = 2), 0), coalesce(sum(verdict = 3), 0) FROM per_call)sql");
+        WITH families AS (SELECT max(k.verdict) AS verdict FROM call_row r
+                          LEFT JOIN check_row k ON k.call_id = r.call_id GROUP BY r.root)
+        SELECT count(*), count(verdict), coalesce(sum(verdict = 1), 0), coalesce(sum(verdict = 2), 0),
+               coalesce(sum(verdict = 3), 0) FROM families)sql");
     Counts counts;
     if (query.step()) {
         int column = 0;
@@ -53,13 +54,16 @@ namespace {
 std::string group_query(By by) {
     const std::string column = std::string("r.") + name(by);
     const std::string phase = by == By::api ? "r.phase" : "0";
-    return "WITH counted AS (SELECT " + column + " AS key, " + phase +
-           " AS phase, count(*) AS calls, count(p.call_id) AS checked, coalesce(sum(p.verdict = 1), 0) AS "
-           "pass,"
-           " coalesce(sum(p.verdict = 2), 0) AS warn, coalesce(sum(p.verdict = 3), 0) AS fail, min(p.bits) "
-           "AS bits,"
-           " max(p.kappa) AS kappa, coalesce(sum(p.ns), 0) AS ns"
-           " FROM call_row r LEFT JOIN per_call p ON p.call_id = r.call_id GROUP BY 1, 2),"
+    const std::string unit = by == By::function || by == By::kernel ? "r.call_id" : "r.root";
+    return "WITH families AS (SELECT " + column + " AS key, " + phase +
+           " AS phase, max(p.verdict) AS verdict, min(p.bits) AS bits, max(p.kappa) AS kappa, sum(p.ns) AS ns"
+           " FROM call_row r LEFT JOIN per_call p ON p.call_id = r.call_id GROUP BY 1, 2, " +
+           unit +
+           "),"
+           " counted AS (SELECT key, phase, count(*) AS calls, count(verdict) AS checked,"
+           " coalesce(sum(verdict = 1), 0) AS pass, coalesce(sum(verdict = 2), 0) AS warn,"
+           " coalesce(sum(verdict = 3), 0) AS fail, min(bits) AS bits, max(kappa) AS kappa,"
+           " coalesce(sum(ns), 0) AS ns FROM families GROUP BY 1, 2),"
            " worst AS (SELECT " +
            column + " AS key, " + phase +
            " AS phase, max(p.badness), p.call_id AS call_id, p.eta AS eta, p.bound AS bound, p.reason AS "
@@ -115,9 +119,11 @@ std::vector<Group> Reader::groups(By by) const {
 
 std::vector<Missed> Reader::missed() const {
     Statement query(impl_->db.get(), R"sql(
-        SELECT (SELECT text FROM string WHERE id = r.not_checked), count(*) FROM call_row r
-        WHERE NOT EXISTS (SELECT 1 FROM check_row k WHERE k.call_id = r.call_id)
-        GROUP BY r.not_checked ORDER BY 2 DESC, 1)sql");
+        WITH families AS (
+            SELECT not_checked, min(call_id <> root), total(EXISTS (
+                SELECT 1 FROM check_row k WHERE k.call_id = r.call_id)) AS checked FROM call_row r GROUP BY root)
+        SELECT (SELECT text FROM string WHERE id = not_checked), count(*) FROM families
+        WHERE NOT checked GROUP BY not_checked ORDER BY 2 DESC, 1)sql");
     std::vector<Missed> missed;
     while (query.step()) missed.push_back({query.text(0), query.integer(1)});
     return missed;

@@ -67,7 +67,11 @@ std::string check_header(sqlite3* db, const std::string& path) {
     if (scalar(db, "PRAGMA application_id") != std::to_string(application_id))
         return path + " is an SQLite database, but not a FuMi session";
     const std::string version = scalar(db, "PRAGMA user_version");
-    if (std::strtol(version.c_str(), nullptr, 10) > schema_version)
+    const long number = std::strtol(version.c_str(), nullptr, 10);
+    if (number < schema_version)
+        return path + " was written by an older FuMi (schema " + version + ", this one reads " +
+               std::to_string(schema_version) + "): record the run anew, or read it with that FuMi";
+    if (number > schema_version)
         return path + " was written by a newer FuMi (schema " + version + ", this one reads up to " +
                std::to_string(schema_version) + "): update FuMi to read it";
     return {};
@@ -88,6 +92,7 @@ CallRecord read_call(const Statement& row, int column) {
     for (std::string* text : {&call.location, &call.module, &call.kernel, &call.shape, &call.dtypes,
                               &call.compute_type, &call.epilogue, &call.algorithm, &call.not_checked})
         *text = row.text(column++);
+    call.parent = row.integer(column);
     return call;
 }
 
@@ -113,7 +118,7 @@ CheckRecord read_check(const Statement& row, int column) {
     return check;
 }
 
-constexpr int call_columns = 21;
+constexpr int call_columns = 22;
 
 }  // namespace
 

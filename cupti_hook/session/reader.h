@@ -14,6 +14,8 @@
 namespace fumi::session {
 
 // How many calls came to which end. pass, warn and fail count calls by the worst verdict among their checks.
+// A library call that an operation of torch with a row of its own made counts as part of that operation, but
+// for groups by function or kernel.
 struct Counts {
     std::int64_t calls = 0, checked = 0, pass = 0, warn = 0, fail = 0;
 };

@@ -31,6 +31,8 @@ struct CallRecord {
     std::string epilogue;      // DEFAULT | BIAS | RELU_BIAS | GELU_BIAS | ...
     std::string algorithm;     // what is known of the algorithm or engine
     std::string not_checked;   // the reason why there is no check, "" where there is one
+    std::int64_t parent =
+        0;  // the call_id of the operation of torch that made this library call; 0: no row of its own
 };
 
 // One check of one call: the columns of the view `checks`. Measures that do not apply are NaN (NULL in the

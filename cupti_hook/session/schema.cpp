@@ -5,7 +5,8 @@ namespace fumi::session {
 // Strings are interned: a training run makes millions of calls from a few hundred lines.
 // `worst` in the view apis is one check, so that its reason, backward error and call belong together: the
 // highest verdict first, then the largest share of its bound. pass, warn and fail count calls by the worst
-// verdict among their checks.
+// verdict among their checks. A library call that an operation with a row made (parent) is no call of its own
+// there: a family, of one root, counts once, by the worst verdict in it.
 const char* const schema_sql = R"sql(
 CREATE TABLE session_value(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE string(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -15,7 +16,8 @@ CREATE TABLE call_row(
     library INTEGER NOT NULL, function INTEGER NOT NULL, api INTEGER NOT NULL, op INTEGER NOT NULL,
     phase INTEGER NOT NULL, location INTEGER NOT NULL, module INTEGER NOT NULL, kernel INTEGER NOT NULL,
     shape INTEGER NOT NULL, dtypes INTEGER NOT NULL, compute_type INTEGER NOT NULL, epilogue INTEGER NOT NULL,
-    algorithm INTEGER NOT NULL, not_checked INTEGER NOT NULL);
+    algorithm INTEGER NOT NULL, not_checked INTEGER NOT NULL, parent INTEGER NOT NULL,
+    root INTEGER AS (CASE parent WHEN 0 THEN call_id ELSE parent END));
 CREATE TABLE check_row(
     check_id INTEGER PRIMARY KEY, call_id INTEGER NOT NULL, mode INTEGER NOT NULL, reference INTEGER NOT NULL,
     coverage INTEGER NOT NULL, elements INTEGER NOT NULL, max_abs_err REAL, max_rel_err REAL, rms_rel_err REAL,
@@ -43,7 +45,7 @@ CREATE VIEW calls AS SELECT
     (SELECT text FROM string WHERE id = r.compute_type) AS compute_type,
     (SELECT text FROM string WHERE id = r.epilogue) AS epilogue,
     (SELECT text FROM string WHERE id = r.algorithm) AS algorithm,
-    (SELECT text FROM string WHERE id = r.not_checked) AS not_checked
+    (SELECT text FROM string WHERE id = r.not_checked) AS not_checked, r.parent AS parent
 FROM call_row r;
 
 CREATE VIEW checks AS SELECT
@@ -76,11 +78,14 @@ ranked AS (
                coalesce(k.backward_error / nullif(k.bound, 0), -1) DESC, k.call_id, k.check_id) AS place
     FROM check_row k JOIN call_row r ON r.call_id = k.call_id),
 worst AS (SELECT * FROM ranked WHERE place = 1),
+families AS (
+    SELECT r.api AS api, r.phase AS phase, max(p.verdict) AS verdict, min(p.bits) AS bits
+    FROM call_row r LEFT JOIN per_call p ON p.call_id = r.call_id GROUP BY r.api, r.phase, r.root),
 counted AS (
-    SELECT r.api AS api, r.phase AS phase, count(*) AS calls, count(p.call_id) AS checked,
-           coalesce(sum(p.verdict = 1), 0) AS pass, coalesce(sum(p.verdict = 2), 0) AS warn,
-           coalesce(sum(p.verdict = 3), 0) AS fail, min(p.bits) AS bits
-    FROM call_row r LEFT JOIN per_call p ON p.call_id = r.call_id GROUP BY r.api, r.phase)
+    SELECT api, phase, count(*) AS calls, count(verdict) AS checked,
+           coalesce(sum(verdict = 1), 0) AS pass, coalesce(sum(verdict = 2), 0) AS warn,
+           coalesce(sum(verdict = 3), 0) AS fail, min(bits) AS bits
+    FROM families GROUP BY api, phase)
 SELECT
     (SELECT text FROM string WHERE id = n.api) AS api,
     CASE n.phase WHEN 1 THEN 'forward' WHEN 2 THEN 'backward' ELSE 'none' END AS phase,

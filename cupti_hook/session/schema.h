@@ -4,7 +4,7 @@
 
 namespace fumi::session {
 
-inline constexpr int schema_version = 1;
+inline constexpr int schema_version = 2;
 inline constexpr int application_id =
     0x46754D69;  // "FuMi", so that file(1) and the reader know a session from any database
 

@@ -68,7 +68,7 @@ struct Writer::Impl {
         insert_string = {d, "INSERT OR IGNORE INTO string(text) VALUES(?)"};
         find_string = {d, "SELECT id FROM string WHERE text = ?"};
         insert_value = {d, "INSERT OR REPLACE INTO session_value VALUES(?,?)"};
-        insert_call = {d, "INSERT INTO call_row VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"};
+        insert_call = {d, "INSERT INTO call_row VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"};
         insert_check = {d,
                         "INSERT OR REPLACE INTO check_row VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"};
         set_not_checked = {d, "UPDATE call_row SET not_checked = ? WHERE call_id = ?"};
@@ -181,7 +181,7 @@ bool Writer::add(const CallRecord& c) noexcept {
         w.insert_call.bind(library).bind(function).bind(api).bind(op).bind(
             static_cast<std::int64_t>(c.phase));
         w.insert_call.bind(location).bind(module).bind(kernel).bind(shape).bind(dtypes).bind(compute);
-        return w.insert_call.bind(epilogue).bind(algorithm).bind(not_checked).run() ||
+        return w.insert_call.bind(epilogue).bind(algorithm).bind(not_checked).bind(c.parent).run() ||
                w.fail("a call cannot be stored");
     });
 }

@@ -23,11 +23,12 @@ class _Operation(ctypes.Structure):
 _WANTED = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32, ctypes.c_uint64)
 _PLAIN = ctypes.CFUNCTYPE(None)
 _RECORD = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Operation))
+_CAPTURING = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 
 
 class _Recorder(ctypes.Structure):
     _fields_ = [("wanted", _WANTED), ("enter", _PLAIN), ("leave", _PLAIN), ("record", _RECORD),
-                ("scratch_bytes", ctypes.c_int64)]
+                ("scratch_bytes", ctypes.c_int64), ("capturing", _CAPTURING), ("open", _PLAIN), ("close", _PLAIN)]
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,14 @@ class Watch:
     def __init__(self):
         self.seen = []
         self.on = False
-        self.entered = 0
+        self.entered = self.opened = 0
+        self.capturing = False
         self.library = ctypes.CDLL(os.environ["FUMI_TORCH"], mode=ctypes.RTLD_GLOBAL)
         error = ctypes.c_char_p()
         assert self.library.fumi_torch_start(1, None, ctypes.byref(error)) == 0, error.value
         self.recorder = _Recorder(_WANTED(lambda api, phase, site: self.on), _PLAIN(self._enter), _PLAIN(self._leave),
-                                  _RECORD(self._record), 1 << 28)
+                                  _RECORD(self._record), 1 << 28, _CAPTURING(lambda stream: int(self.capturing)),
+                                  _PLAIN(self._open), _PLAIN(self._close))
         assert self.library.fumi_torch_watch_operations(ctypes.byref(self.recorder), ctypes.byref(error)) == 0, error.value
 
     def _enter(self):
@@ -66,6 +69,12 @@ class Watch:
 
     def _leave(self):
         self.entered -= 1
+
+    def _open(self):
+        self.opened += 1
+
+    def _close(self):
+        self.opened -= 1
 
     def _record(self, pointer):
         told = pointer.contents

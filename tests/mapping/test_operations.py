@@ -36,7 +36,7 @@ def call(api, dtype=torch.float32):
 def nothing_left_entered():
     yield
     fault.fault_clear()
-    assert watch.entered == 0
+    assert watch.entered == watch.opened == 0
 
 
 @pytest.mark.parametrize("api", CASES)
@@ -126,14 +126,44 @@ def test_under_autocast_the_narrow_call_is_checked():
     assert [(told.dtypes, told.verdict) for told in watch.seen] == [("bf16,bf16,bf16", "pass")]
 
 
+@pytest.mark.parametrize("operation, call", [
+    ("dropout", lambda x: F.dropout(x, 0.4)),
+    ("dropout_", lambda x: F.dropout(x, 0.4, inplace=True)),
+    ("feature_dropout", lambda x: F.dropout2d(x, 0.4)),
+    ("alpha_dropout", lambda x: F.alpha_dropout(x, 0.4, training=True)),
+    ("feature_alpha_dropout", lambda x: F.feature_alpha_dropout(x, 0.4, training=True)),
+    ("rrelu", lambda x: F.rrelu(x, training=True)),
+    ("rrelu_", lambda x: F.rrelu(x, training=True, inplace=True)),
+    ("scaled_dot_product_attention", lambda x: F.scaled_dot_product_attention(x, x, x, dropout_p=0.3)),
+])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_random_operations_are_rerun_from_the_same_state(operation, call, dtype):
+    def results():
+        torch.manual_seed(4)
+        return call(torch.randn(2, 6, 5, 8).to(dtype)), torch.rand(3)
+
+    expected = results()
+    with watch:
+        found = results()
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    own = [told for told in watch.seen if told.function == f"aten::{operation}"]
+    assert [told.not_checked for told in own] == [""], watch.seen
+    assert own[0].verdict == "pass" or operation.startswith("scaled"), own  # attention: another error would be of order 1
+    assert own[0].max_rel_err < 0.1 or operation != "scaled_dot_product_attention", own
+    fault.fault_plant(f"aten::{operation}".encode(), float("nan") if operation.startswith("scaled") else 1.05)
+    with watch:
+        results()
+    fault.fault_clear()
+    assert "fail" in {told.verdict for told in watch.seen}, watch.seen
+
+
 def test_what_cannot_be_rerun_says_why():
     with watch:
-        F.rrelu(torch.randn(10), training=True)
         torch.exp(torch.randn(10, dtype=torch.float64))
         torch.exp(torch.randn(10, dtype=torch.complex64))
         torch.func.vmap(torch.exp)(torch.randn(3, 4))
         with pytest.raises(RuntimeError):
             torch.mm(torch.randn(3, 4), torch.randn(3, 4))
-    reasons = [told.not_checked for told in watch.seen if told.api in ("torch.exp", "torch.nn.functional.rrelu")]
-    assert [reason.split()[0] for reason in reasons[:3]] == ["it", "fp64", "complex"], watch.seen
+    reasons = [told.not_checked for told in watch.seen if told.api == "torch.exp"]
+    assert [reason.split()[0] for reason in reasons[:2]] == ["fp64", "complex"], watch.seen
     assert not [told for told in watch.seen if told.verdict == "fail" or told.api == "torch.mm"]

@@ -42,6 +42,44 @@ TEST(Reader, CountsCallsByTheWorstVerdictOfTheirChecks) {
     EXPECT_EQ(counts.fail, 1);
 }
 
+// An operation (1) that passes, with two library calls of which one fails; one (4) not checked, with a
+// checked call; one (6) without any check.
+TEST(Reader, CountsTheLibraryCallsOfAnOperationWithIt) {
+    const ScratchDirectory scratch;
+    std::string error;
+    const std::string path = scratch.file("a.fumi");
+    auto writer = Writer::create(path, &error);
+    for (std::int64_t id = 1; id <= 7; ++id) {
+        CallRecord call = sample_call(id);
+        call.parent = id == 2 || id == 3 ? 1 : id == 5 ? 4 : id == 7 ? 6 : 0;
+        call.function = call.parent == 0 ? "aten::linear" : "cublasLtMatmul";
+        call.not_checked = id == 4 ? "fp64" : id == 6 ? "capture" : id == 7 ? "trace mode" : "";
+        writer->add(call);
+    }
+    writer->add(sample_check(1, 1, Verdict::pass, 1, 10));
+    writer->add(sample_check(2, 2, Verdict::fail, 12, 10));
+    writer->add(sample_check(3, 3, Verdict::pass, 1, 10));
+    writer->add(sample_check(4, 5, Verdict::pass, 1, 10));
+    writer.reset();
+    const auto reader = Reader::open(path, &error);
+    ASSERT_NE(reader, nullptr) << error;
+    const Counts counts = reader->counts();
+    EXPECT_EQ(counts.calls, 3);
+    EXPECT_EQ(counts.checked, 2);
+    EXPECT_EQ(counts.pass, 1);
+    EXPECT_EQ(counts.fail, 1);
+    ASSERT_EQ(reader->missed().size(), 1U);
+    EXPECT_EQ(reader->missed()[0].reason + " " + std::to_string(reader->missed()[0].calls), "capture 1");
+    EXPECT_EQ(reader->groups(By::api).at(0).calls, 3);
+    EXPECT_EQ(reader->groups(By::api).at(0).fail, 1);
+    EXPECT_EQ(reader->groups(By::function).at(0).calls, 4);  // each for itself
+    EXPECT_EQ(reader->groups(By::function).at(0).checked, 3);
+    sqlite3* raw = nullptr;
+    ASSERT_EQ(sqlite3_open(path.c_str(), &raw), SQLITE_OK);
+    const Database db(raw);
+    EXPECT_EQ(scalar(db.get(), "SELECT calls || ' ' || checked || ' ' || fail FROM apis"), "3 2 1");
+}
+
 TEST(Reader, GroupsByApiAndPhaseAndAgreesWithTheView) {
     const ScratchDirectory scratch;
     const std::string path = write_sample(scratch);

@@ -31,7 +31,7 @@ TEST(Session, ViewsHaveExactlyTheDocumentedColumns) {
     EXPECT_EQ(columns(raw, "calls"),
               "call_id, start_ns, process, rank, thread, device, stream, library, function, api, op, phase, "
               "location, "
-              "module, kernel, shape, dtypes, compute_type, epilogue, algorithm, not_checked");
+              "module, kernel, shape, dtypes, compute_type, epilogue, algorithm, not_checked, parent");
     EXPECT_EQ(
         columns(raw, "checks"),
         "check_id, call_id, mode, reference, coverage, elements, max_abs_err, max_rel_err, rms_rel_err, "
@@ -43,14 +43,15 @@ TEST(Session, ViewsHaveExactlyTheDocumentedColumns) {
               "api, phase, calls, checked, pass, warn, fail, worst_reason, worst_backward_error, "
               "min_effective_bits, "
               "worst_call_id");
-    EXPECT_EQ(scalar(raw, "PRAGMA user_version"), "1");
+    EXPECT_EQ(scalar(raw, "PRAGMA user_version"), "2");
 }
 
 TEST(Session, RowsComeBackAsTheyWereWritten) {
     const ScratchDirectory scratch;
     const std::string path = scratch.file("deep/er/a.fumi");
     std::string error;
-    const CallRecord call = sample_call(7, "torch.mm", Phase::backward);
+    CallRecord call = sample_call(7, "torch.mm", Phase::backward);
+    call.parent = 3;
     CheckRecord check = sample_check(3, 7, Verdict::fail, 12.25, 8.5);
     check.max_rel_err = std::numeric_limits<double>::infinity();
     check.nonfinite = 2;
@@ -81,6 +82,7 @@ TEST(Session, RowsComeBackAsTheyWereWritten) {
         EXPECT_EQ(c.location + c.module + c.kernel, "train.py:31blocks.0.mlp.fc1 (Linear)gemm_tn");
         EXPECT_EQ(c.shape + c.dtypes + c.compute_type, call.shape + call.dtypes + "32F");
         EXPECT_EQ(c.epilogue + c.algorithm + c.not_checked, "BIASid=5 tile=20");
+        EXPECT_EQ(c.parent, 3);
         const CheckRecord& k = suspect.check;
         EXPECT_EQ(k.check_id, 3);
         EXPECT_EQ(k.mode + k.reference + k.coverage, "improve_precisionfp64full");
