@@ -42,9 +42,10 @@ constexpr double step = 0x1p-20;
 at::Tensor condition(const Question& q, const Arguments& arguments, const at::Tensor& reference) {
     const bool chooses = std::strcmp(q.row.op, "aten::hinge_embedding_loss") == 0;  // by target == -1
     const std::size_t choice = chooses ? q.place("target") : arguments.size();
-    at::Tensor sum = at::zeros_like(reference);
+    at::Tensor sum = at::zeros_like(reference, reference.options().dtype(at::kDouble));
     for (std::size_t i = 0; i < arguments.size(); ++i) {
-        if (i != choice && is_floating(arguments[i]) && !q.handle.schema().arguments()[i].is_out()) {
+        if (i != choice && (is_floating(arguments[i]) || is_complex(arguments[i])) &&
+            !q.handle.schema().arguments()[i].is_out()) {
             sum += usable((q.first(moved(arguments, i, step)) - reference).abs() / step);
         }
     }

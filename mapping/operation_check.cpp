@@ -2,11 +2,14 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <exception>
 #include <limits>
 #include <optional>
+#include <set>
+#include <string_view>
 
 #include "mapping/operation_cheap.h"
 #include "mapping/operation_compare.h"
@@ -54,10 +57,7 @@ const char* obstacle_of(const at::Tensor& tensor) {
     if (!tensor.is_cpu() && !tensor.is_cuda()) {
         return "operands on a device that is neither the CPU nor CUDA";
     }
-    if (at::isComplexType(tensor.scalar_type())) {
-        return "complex operands are not rerun yet";
-    }
-    if (tensor.scalar_type() == at::kDouble && tensor.dim() > 0) {
+    if (c10::toRealValueType(tensor.scalar_type()) == at::kDouble && tensor.dim() > 0) {
         return "fp64 operands: torch has no wider type to rerun them in";
     }
     if (tensor.layout() != at::kStrided && tensor.layout() != at::kSparse) {
@@ -93,10 +93,34 @@ const char* obstacle(const c10::OperatorHandle& handle, c10::ArrayRef<const c10:
 
 namespace {
 
+// What a row says of complex operands. Sums of products, sums and products have their bound (of moduli), what
+// rounds nothing stays, |z| rounds; the errors of the rest are measured alone.
+Operation for_operands(const Operation& row, const RunningOperation& operation) {
+    if (std::none_of(operation.arguments.begin(), operation.arguments.end(), is_complex)) {
+        return row;
+    }
+    static const std::set<std::string_view> bounded{
+        "linear",   "matmul",    "mm",    "bmm",    "addmm", "addmm_",   "baddbmm",
+        "baddbmm_", "mv",        "addmv", "addmv_", "dot",   "vdot",     "inner",
+        "outer",    "sum",       "mean",  "add",    "add_",  "sub",      "sub_",
+        "subtract", "subtract_", "rsub",  "mul",    "mul_",  "multiply", "multiply_"};
+    const std::string_view op = std::string_view(row.op).substr(6);  // aten::
+    Operation own = row;
+    if (op == "abs") {
+        own.bound = Bound::elementwise;
+        own.factor = 4;
+    } else if (bounded.contains(op)) {
+        own.factor = 2 * row.factor;
+    } else if (row.bound != Bound::exact) {
+        own.bound = Bound::none;
+    }
+    return own;
+}
+
 class Check {
   public:
     Check(const Operation& row, const RunningOperation& operation, Finding* finding)
-        : row_(row), operation_(operation), finding_(finding) {}
+        : row_(for_operands(row, operation)), operation_(operation), finding_(finding) {}
 
     void run_all() {
         if (row_.bound == Bound::exact && row_.own && precision() < 24) {
@@ -108,7 +132,7 @@ class Check {
         const at::ScalarType type = results.empty() ? at::kFloat : results[0].scalar_type();
         bool any_floating = false;
         for (const c10::IValue& value : operation_.arguments) {
-            any_floating = any_floating || is_floating(value);
+            any_floating = any_floating || is_floating(value) || is_complex(value);
         }
         const bool integers = !any_floating && at::isFloatingType(type);
         const bool narrow_numbers = row_.bound == Bound::exact && at::isFloatingType(type);
@@ -189,7 +213,7 @@ class Check {
         if (!shapes_agree(result, expected)) {
             return;
         }
-        if (!at::isFloatingType(result.scalar_type())) {
+        if (!at::isFloatingType(result.scalar_type()) && !result.is_complex()) {
             compared(result, expected, true).in_full({});
             finding_->verdict = judge(finding_->outcome, "", true, &finding_->reason);
             return;
@@ -215,7 +239,8 @@ class Check {
     std::string compare_by_bound(const at::Tensor& result, Question& question, const Latitude& latitude) {
         Compared both = compared(result, question.reference, false);
         std::string words;
-        if (const std::optional<Cheap> cheap = cheap_bound(question)) {
+        const bool complex = std::any_of(arguments_.begin(), arguments_.end(), is_complex);
+        if (const std::optional<Cheap> cheap = complex ? std::nullopt : cheap_bound(question)) {
             const Places over = both.cheaply(cheap->bound);
             words = cheap->words;
             if (!over.empty()) {
@@ -283,7 +308,7 @@ class Check {
     }
 
     Compared compared(const at::Tensor& result, const at::Tensor& expected, bool exact) {
-        const NumberFormat* const format = format_of(result.scalar_type());
+        const NumberFormat* const format = format_of(c10::toRealValueType(result.scalar_type()));
         return {result, expected,          format != nullptr ? *format : fp64, std::ldexp(1.0, -precision()),
                 exact,  &finding_->outcome};
     }
@@ -304,7 +329,7 @@ class Check {
         return row_.own || composed ? narrowest : 24;
     }
 
-    const Operation& row_;
+    const Operation row_;
     const RunningOperation& operation_;
     Finding* finding_;
     Arguments arguments_;

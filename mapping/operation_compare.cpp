@@ -10,6 +10,9 @@ namespace {
 
 at::Tensor in_fp64(const at::Tensor& tensor) {
     const at::Tensor dense = tensor.is_sparse() ? tensor.to_dense() : tensor;
+    if (dense.is_complex()) {  // both parts, side by side
+        return at::view_as_real(dense.to(at::kCPU, at::kComplexDouble).resolve_conj()).contiguous();
+    }
     return dense.to(at::kCPU, at::kDouble).contiguous();
 }
 
@@ -41,7 +44,7 @@ Places in_parts(std::size_t count, Outcome* outcome, const Function& function) {
 
 Compared::Compared(const at::Tensor& result, const at::Tensor& expected, const NumberFormat& format,
                    double unit, bool exact, Outcome* outcome)
-    : outcome_(outcome), reference_(in_fp64(expected)) {
+    : outcome_(outcome), reference_(in_fp64(expected)), complex_(expected.is_complex()) {
     if (result.scalar_type() == at::kFloat && result.is_cpu() && !result.is_sparse()) {
         value_ = result.resolve_neg().contiguous();
         arrays_.fp32 = value_.const_data_ptr<float>();
@@ -79,7 +82,9 @@ void Compared::bound_by(const Allowance& allowed) {
         return;
     }
     const auto array = [&](const at::Tensor& tensor) {
-        return in_fp64(allowed.picked ? tensor : tensor.expand_as(reference_));
+        return in_fp64(allowed.picked ? tensor
+                       : complex_     ? tensor.unsqueeze(-1).expand_as(reference_)
+                                      : tensor.expand_as(reference_));
     };
     allowed_ = array(allowed.allowed);
     magnitude_ = array(allowed.magnitude);

@@ -24,6 +24,7 @@ class Compared {
 
     Outcome* outcome_;
     at::Tensor value_, reference_, allowed_, magnitude_;
+    bool complex_;  // two numbers an element: a bound of the modulus holds for either
     Comparison arrays_;
 };
 

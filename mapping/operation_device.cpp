@@ -95,10 +95,10 @@ Latitude latitude_of_product(const RunningOperation& operation) {
         return {};
     }
     for (const c10::IValue& value : operation.arguments) {
-        if (!is_floating(value)) {
+        if (!is_floating(value) && !is_complex(value)) {
             continue;
         }
-        const at::ScalarType type = value.toTensor().scalar_type();
+        const at::ScalarType type = c10::toRealValueType(value.toTensor().scalar_type());
         if (type == at::kHalf || type == at::kBFloat16) {
             Latitude latitude;
             latitude.each_term = truncated_sums;

@@ -65,13 +65,18 @@ at::Tensor widened(const at::Tensor& tensor) {
     return wide;
 }
 
+// fp64 or complex128; what is neither floating nor complex stays.
+at::ScalarType wider(at::ScalarType type) {
+    return at::isFloatingType(type) ? at::kDouble : at::isComplexType(type) ? at::kComplexDouble : type;
+}
+
 at::Tensor raise_tensor(const at::Tensor& tensor, bool integers) {
+    if (at::isComplexType(tensor.scalar_type())) {
+        return tensor.to(at::kComplexDouble, /*non_blocking=*/false, /*copy=*/true);
+    }
     const bool raise = at::isFloatingType(tensor.scalar_type()) ||
                        (integers && at::isIntegralType(tensor.scalar_type(), /*includeBool=*/false));
-    if (!raise) {
-        return tensor;
-    }
-    return widened(tensor);
+    return raise ? widened(tensor) : tensor;
 }
 
 bool same_memory(const at::Tensor& a, const at::Tensor& b) {
@@ -80,10 +85,9 @@ bool same_memory(const at::Tensor& a, const at::Tensor& b) {
 }
 
 c10::IValue raise_dtype(const c10::IValue& value) {
-    if (value.isInt() && at::isFloatingType(static_cast<at::ScalarType>(value.toInt()))) {
-        return c10::IValue(static_cast<std::int64_t>(at::kDouble));
-    }
-    return value;
+    return value.isInt()
+               ? c10::IValue(static_cast<std::int64_t>(wider(static_cast<at::ScalarType>(value.toInt()))))
+               : value;
 }
 
 }  // namespace
@@ -163,8 +167,7 @@ Arguments raised(const RunningOperation& operation, at::ScalarType number, bool 
         const c10::IValue& value = operation.arguments[i];
         if (formal[i].is_out()) {
             result.push_back(with_tensors(value, [](const at::Tensor& tensor) {
-                const bool floating = at::isFloatingType(tensor.scalar_type());
-                return at::empty({0}, floating ? tensor.options().dtype(at::kDouble) : tensor.options());
+                return at::empty({0}, tensor.options().dtype(wider(tensor.scalar_type())));
             }));
         } else if (value.isDouble()) {
             result.emplace_back(is_number(formal[i]) ? round_number(value.toDouble(), number)
@@ -184,16 +187,22 @@ bool is_floating(const c10::IValue& value) {
            at::isFloatingType(value.toTensor().scalar_type());
 }
 
+bool is_complex(const c10::IValue& value) {
+    return value.isTensor() && value.toTensor().defined() && value.toTensor().is_complex();
+}
+
 namespace {
 
 at::Tensor magnitude_of(const at::Tensor& tensor) {
-    return at::isFloatingType(tensor.scalar_type()) ? tensor.abs() : tensor;
+    return is_floating(tensor) || is_complex(tensor) ? tensor.abs() : tensor;
 }
 
 at::Tensor ones_like(const at::Tensor& tensor) {
-    return at::isFloatingType(tensor.scalar_type())
-               ? (tensor.is_sparse() ? at::ones_like(tensor.to_dense()).to_sparse() : at::ones_like(tensor))
-               : tensor;
+    if (!is_floating(tensor) && !is_complex(tensor)) {
+        return tensor;
+    }
+    const at::TensorOptions real = tensor.options().dtype(at::kDouble);
+    return tensor.is_sparse() ? at::ones_like(tensor.to_dense()).to_sparse() : at::ones_like(tensor, real);
 }
 
 Arguments changed(const c10::FunctionSchema& schema, const Arguments& arguments,
@@ -203,6 +212,8 @@ Arguments changed(const c10::FunctionSchema& schema, const Arguments& arguments,
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         if (is_number(schema.arguments()[i]) && arguments[i].isDouble()) {
             result.emplace_back(number(arguments[i].toDouble()));
+        } else if (is_number(schema.arguments()[i]) && arguments[i].isComplexDouble()) {
+            result.emplace_back(number(std::abs(arguments[i].toComplexDouble())));
         } else if (is_number(schema.arguments()[i]) && arguments[i].isInt()) {
             result.emplace_back(static_cast<std::int64_t>(number(static_cast<double>(arguments[i].toInt()))));
         } else {

@@ -44,8 +44,9 @@ void each_tensor(const c10::IValue& value, const std::function<void(const at::Te
 // Copies of what the operation will write, and of what shares memory with that; the rest as it is.
 Arguments saved(const c10::FunctionSchema& schema, c10::ArrayRef<const c10::IValue> arguments);
 
-// The arguments in fp64: floating tensors, numbers first rounded to `number` (the type that the operation
-// computes them in), dtype=; out= arguments become new tensors. integers: integer tensors too.
+// The arguments in fp64 (complex ones in complex128): floating tensors, numbers first rounded to `number`
+// (the type that the operation computes them in), dtype=; out= arguments become new tensors. integers:
+// integer tensors too.
 Arguments raised(const RunningOperation& operation, at::ScalarType number, bool integers);
 
 // One of the changes that bounds need, to arguments that were raised: 1 for every number, |x|, x (1 + step)
@@ -63,5 +64,6 @@ std::vector<c10::IValue> run_image_by_image(const c10::OperatorHandle& convoluti
                                             const Arguments& arguments);
 
 bool is_floating(const c10::IValue& value);  // a tensor of a floating type
+bool is_complex(const c10::IValue& value);   // a tensor of a complex type
 
 }  // namespace fumi::mapping

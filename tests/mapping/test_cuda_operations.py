@@ -67,6 +67,7 @@ def test_a_training_gets_the_same_numbers_and_passes():
 
 @pytest.mark.parametrize("api, call", [
     ("aten::linear", lambda: F.linear(torch.randn(8, 33, device=cuda), torch.randn(16, 33, device=cuda))),
+    ("aten::matmul", lambda: torch.randn(8, 9, device=cuda, dtype=torch.complex64) @ torch.randn(9, 5, device=cuda).cfloat()),
     ("aten::softmax", lambda: F.softmax(torch.randn(10, 40, device=cuda), 1)),
     ("aten::exp_", lambda: torch.randn(100, device=cuda).exp_()),
     ("aten::layer_norm", lambda: F.layer_norm(torch.randn(8, 40, device=cuda), (40,))),
