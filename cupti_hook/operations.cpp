@@ -82,7 +82,7 @@ session::CheckRecord check_of(const FumiOperation& told) {
     session::CheckRecord check;
     check.mode = config::name(config::Mode::improve_precision);
     check.reference = "fp64";
-    check.coverage = "full";
+    check.coverage = config::name(told.sampled != 0 ? config::Coverage::sampled : config::Coverage::full);
     check.elements = told.elements;
     check.max_abs_err = told.max_abs_err;
     check.max_rel_err = told.max_rel_err;
@@ -106,7 +106,17 @@ Operations::Operations(const config::Config& config, Recorder& recorder)
       on_(config.operations && config.has(config::Mode::improve_precision)),
       forward_only_(config.forward_only),
       budget_(config),
-      callbacks_{fumi::wanted, enter, leave, record, config.limits.scratch_bytes, capturing, open, close} {}
+      callbacks_{fumi::wanted,
+                 enter,
+                 leave,
+                 record,
+                 config.limits.scratch_bytes,
+                 capturing,
+                 open,
+                 close,
+                 config.improve_precision.coverage == config::Coverage::sampled
+                     ? config.improve_precision.sample_rows * config.improve_precision.sample_columns
+                     : 0} {}
 
 void Operations::start() noexcept {
     if (!on_) return;

@@ -119,8 +119,8 @@ Operation for_operands(const Operation& row, const RunningOperation& operation) 
 
 class Check {
   public:
-    Check(const Operation& row, const RunningOperation& operation, Finding* finding)
-        : row_(for_operands(row, operation)), operation_(operation), finding_(finding) {}
+    Check(const Operation& row, const RunningOperation& operation, const Sample* sample, Finding* finding)
+        : row_(for_operands(row, operation)), operation_(operation), sample_(sample), finding_(finding) {}
 
     void run_all() {
         if (row_.bound == Bound::exact && row_.own && precision() < 24) {
@@ -189,7 +189,7 @@ class Check {
             compared(results[i], expected[i], true).in_full({});
         }
         compare_plain();
-        finding_->verdict = judge(finding_->outcome, "", true, &finding_->reason);
+        conclude("", true);
         finding_->reason += where_;
     }
 
@@ -215,7 +215,7 @@ class Check {
         }
         if (!at::isFloatingType(result.scalar_type()) && !result.is_complex()) {
             compared(result, expected, true).in_full({});
-            finding_->verdict = judge(finding_->outcome, "", true, &finding_->reason);
+            conclude("", true);
             return;
         }
         Question question{row_, operation_.handle, arguments_, dense(expected)};
@@ -231,7 +231,7 @@ class Check {
             latitude.partial_sums > 0 && explained_by_partial_sums(result, question, latitude)) {
             return;
         }
-        finding_->verdict = judge(finding_->outcome, words, false, &finding_->reason);
+        conclude(words, false);
         finding_->reason += where_;
     }
 
@@ -307,6 +307,13 @@ class Check {
         return true;
     }
 
+    void conclude(const std::string& words, bool exact) {
+        if (sample_ != nullptr) {
+            finding_->outcome.worst = sample_->place(finding_->outcome.worst);
+        }
+        finding_->verdict = judge(finding_->outcome, words, exact, &finding_->reason);
+    }
+
     Compared compared(const at::Tensor& result, const at::Tensor& expected, bool exact) {
         const NumberFormat* const format = format_of(c10::toRealValueType(result.scalar_type()));
         return {result, expected,          format != nullptr ? *format : fp64, std::ldexp(1.0, -precision()),
@@ -331,6 +338,7 @@ class Check {
 
     const Operation row_;
     const RunningOperation& operation_;
+    const Sample* sample_;
     Finding* finding_;
     Arguments arguments_;
     std::vector<c10::IValue> reference_;
@@ -350,8 +358,28 @@ std::int64_t bytes_needed(const RunningOperation& operation) {
 
 }  // namespace
 
-Finding check_operation(const Operation& row, const RunningOperation& operation,
+namespace {
+
+// A part of an operation on CPU tensors that draws nothing.
+Finding check_part(const Operation& row, const RunningOperation& operation, Sample* sample) noexcept {
+    Finding finding;
+    try {
+        const Unseen unseen;
+        Check(row, sample->part(operation.handle, operation.results), sample, &finding).run_all();
+    } catch (const std::exception& error) {
+        finding.not_checked = std::string("the rerun failed: ") + error.what();
+        finding.not_checked.resize(std::min(finding.not_checked.find('\n'), finding.not_checked.size()));
+    }
+    return finding;
+}
+
+}  // namespace
+
+Finding check_operation(const Operation& row, const RunningOperation& operation, Sample* sample,
                         std::int64_t scratch_bytes) noexcept {
+    if (sample != nullptr) {
+        return check_part(row, operation, sample);
+    }
     Finding finding;
     try {
         if (bytes_needed(operation) > scratch_bytes) {
@@ -365,7 +393,7 @@ Finding check_operation(const Operation& row, const RunningOperation& operation,
         }
         const Unseen unseen;
         const SameDraws draws(operation.generators.get(), operation.arguments);
-        Check(row, operation, &finding).run_all();
+        Check(row, operation, nullptr, &finding).run_all();
     } catch (const c10::OutOfMemoryError&) {
         finding.not_checked = "no memory on the device for the rerun";
     } catch (const c10::Error& error) {

@@ -5,6 +5,7 @@
 #include "mapping/api_table.h"
 #include "mapping/operation_judge.h"
 #include "mapping/operation_rerun.h"
+#include "mapping/operation_sample.h"
 
 namespace fumi::mapping {
 
@@ -18,8 +19,8 @@ struct Finding {
 // Why the operation cannot be rerun, as far as its arguments say; nullptr where it can. Static.
 const char* obstacle(const c10::OperatorHandle& handle, c10::ArrayRef<const c10::IValue> arguments);
 
-// Never throws; needs no guard.
-Finding check_operation(const Operation& row, const RunningOperation& operation,
+// Never throws; needs no guard. sample: the part of it that is checked; nullptr: all of it.
+Finding check_operation(const Operation& row, const RunningOperation& operation, Sample* sample,
                         std::int64_t scratch_bytes) noexcept;
 
 // "[64, 32] [32] -> [64, 32]" and "fp32,fp32,fp32".

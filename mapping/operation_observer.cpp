@@ -65,6 +65,7 @@ struct Watched final : at::ObserverContext {
         : row(its_row), operation{handle, {}, {}, nullptr} {}
     const Operation* row;
     RunningOperation operation;
+    std::unique_ptr<Sample> sample;  // what of it is checked; nullptr: all
     Resolved who;
     const char* obstacle = nullptr;
     std::vector<std::uint32_t> versions;
@@ -146,9 +147,19 @@ void keep(const FumiOperationRecorder& to, Watched& watched, c10::ArrayRef<const
     const c10::OperatorHandle& handle = watched.operation.handle;
     to.enter();
     try {
-        watched.operation.arguments = saved(handle.schema(), arguments);
+        const bool random = draws_random_numbers(handle, arguments);
+        if (to.sample_elements > 0 && !random && !cuda_device(arguments).has_value()) {
+            const Unseen unseen;
+            watched.sample = Sample::of(*watched.row, handle, arguments, to.sample_elements,
+                                        mixed(watched.site, static_cast<std::uint64_t>(watched.begin_ns)));
+        }
+        if (watched.sample != nullptr) {
+            watched.operation.arguments.assign(arguments.begin(), arguments.end());
+        } else {
+            watched.operation.arguments = saved(handle.schema(), arguments);
+        }
         watched.versions = versions_of(watched.operation.arguments);
-        if (draws_random_numbers(handle, arguments)) {
+        if (random) {
             watched.operation.generators = std::make_shared<const Generators>(arguments);
         }
     } catch (const std::exception&) {
@@ -233,6 +244,7 @@ void report(const Watched& watched, const Finding& finding, std::int64_t check_n
     told.bound = finding.outcome.bound;
     told.amplification = finding.outcome.amplification;
     told.verdict = finding.verdict;
+    told.sampled = watched.sample != nullptr ? 1 : 0;
     recorder.load(std::memory_order_acquire)->record(&told);
 }
 
@@ -246,7 +258,8 @@ Finding find(Watched& watched, const FumiOperationRecorder& to) {
         return {"an argument was changed while the operation ran", "", 0, {}};
     }
     to.enter();
-    Finding finding = check_operation(*watched.row, watched.operation, to.scratch_bytes);
+    Finding finding =
+        check_operation(*watched.row, watched.operation, watched.sample.get(), to.scratch_bytes);
     to.leave();
     return finding;
 }

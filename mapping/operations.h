@@ -34,6 +34,7 @@ struct FumiOperation {
     double bound;          /* B / (u G) there */
     double amplification;  /* G / |R|, the largest */
     int32_t verdict;       /* FUMI_VERDICT_*: NONE where the operation has no bound */
+    int32_t sampled;       /* not all of its elements were checked */
 };
 
 /* What the hook offers. Called on the program's threads; none throws. */
@@ -46,8 +47,9 @@ struct FumiOperationRecorder {
     void (*record)(const struct FumiOperation*);
     int64_t scratch_bytes;              /* an operation whose fp64 copies would take more is not rerun */
     int32_t (*capturing)(void* stream); /* is this CUstream being captured? */
-    void (*open)(void);  /* the thread is in a watched operation: its library calls are the operation's */
-    void (*close)(void); /* it has ended, recorded or not */
+    void (*open)(void);      /* the thread is in a watched operation: its library calls are the operation's */
+    void (*close)(void);     /* it has ended, recorded or not */
+    int64_t sample_elements; /* about as many elements are checked where that can be; 0: all */
 };
 
 /* Starts observing the operations that the tables give a bound, after fumi_torch_start. Returns 0, or -1 with

@@ -14,6 +14,7 @@ using c10::DispatchKey;
 
 std::string target;
 double factor = 1;
+bool everywhere = false;
 bool spent = false;  // integers and booleans are spoilt once: their rerun looks like the run
 
 // The value's one number that is moved: the largest, so that it counts against any bound.
@@ -27,6 +28,10 @@ void spoil(const at::Tensor& whole) {
     if (!at::isFloatingType(values.scalar_type())) {
         detached.copy_(values + (spent ? 0 : 1));
         spent = true;
+        return;
+    }
+    if (everywhere) {
+        detached.mul_(factor);
         return;
     }
     const at::Tensor flat = detached.reshape({-1}).clone();
@@ -70,8 +75,13 @@ TORCH_LIBRARY_IMPL(_, TESTING_ONLY_GenericMode, library) {
 FAULT_EXPORT void fault_plant(const char* operation, double moved_by) {
     target = operation;
     factor = moved_by;
-    spent = false;
+    spent = everywhere = false;
     c10::impl::tls_set_dispatch_key_included(DispatchKey::TESTING_ONLY_GenericMode, true);
+}
+
+// After fault_plant: all numbers of the result are multiplied.
+FAULT_EXPORT void fault_everywhere() {
+    everywhere = true;
 }
 
 FAULT_EXPORT void fault_clear() {

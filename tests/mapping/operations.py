@@ -17,7 +17,7 @@ class _Operation(ctypes.Structure):
                 + [(n, ctypes.c_int64) for n in ("start_ns", "check_ns", "run_ns")] + [("site", ctypes.c_uint64)]
                 + [(n, ctypes.c_int64) for n in ("elements", "mismatches", "nonfinite")]
                 + [(n, ctypes.c_double) for n in ("max_abs_err", "max_rel_err", "rms_rel_err", "backward_error", "bound",
-                                                  "amplification")] + [("verdict", ctypes.c_int32)])
+                                                  "amplification")] + [("verdict", ctypes.c_int32), ("sampled", ctypes.c_int32)])
 
 
 _WANTED = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_int32, ctypes.c_uint64)
@@ -28,7 +28,8 @@ _CAPTURING = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 
 class _Recorder(ctypes.Structure):
     _fields_ = [("wanted", _WANTED), ("enter", _PLAIN), ("leave", _PLAIN), ("record", _RECORD),
-                ("scratch_bytes", ctypes.c_int64), ("capturing", _CAPTURING), ("open", _PLAIN), ("close", _PLAIN)]
+                ("scratch_bytes", ctypes.c_int64), ("capturing", _CAPTURING), ("open", _PLAIN), ("close", _PLAIN),
+                ("sample_elements", ctypes.c_int64)]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Operation:
     backward_error: float
     bound: float
     max_rel_err: float
+    sampled: int
 
 
 class Watch:
@@ -61,7 +63,7 @@ class Watch:
         assert self.library.fumi_torch_start(1, None, ctypes.byref(error)) == 0, error.value
         self.recorder = _Recorder(_WANTED(lambda api, phase, site: self.on), _PLAIN(self._enter), _PLAIN(self._leave),
                                   _RECORD(self._record), 1 << 28, _CAPTURING(lambda stream: int(self.capturing)),
-                                  _PLAIN(self._open), _PLAIN(self._close))
+                                  _PLAIN(self._open), _PLAIN(self._close), 0)
         assert self.library.fumi_torch_watch_operations(ctypes.byref(self.recorder), ctypes.byref(error)) == 0, error.value
 
     def _enter(self):
@@ -84,7 +86,7 @@ class Watch:
             *text, ("none", "forward", "backward")[origin.phase], told.function.decode(), told.shape.decode(),
             told.dtypes.decode(), told.not_checked.decode(), told.reason.decode(),
             ("none", "pass", "warn", "fail")[told.verdict], told.elements, told.backward_error, told.bound,
-            told.max_rel_err))
+            told.max_rel_err, told.sampled))
 
     def __enter__(self):
         self.seen = []

@@ -108,6 +108,40 @@ def test_the_program_gets_the_same_numbers():
     assert {"aten::mul_.Tensor", "aten::add.out", "aten::exp_", "aten::batch_norm"} <= functions
 
 
+SAMPLED = {
+    "add of a column": lambda x, w: x + w[:64, :1],
+    "add_": lambda x, w: x.clone().add_(w[:64], alpha=0.5),
+    "mul_ of a view": lambda x, w: x.clone()[:, ::2].mul_(w[:64, 1::2]),
+    "gelu": lambda x, w: F.gelu(x),
+    "relu": lambda x, w: F.relu(x.T),
+    "linear": lambda x, w: F.linear(x.reshape(4, 16, 64), w, w[:, 0]),
+    "mm": lambda x, w: x @ w.T,
+    "conv2d": lambda x, w: F.conv2d(x.reshape(8, 8, 8, 8), w[:64].reshape(8, 8, 8, 8)[:, :, :3, :3], padding=1),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_a_sample_is_right_and_names_its_elements(name):
+    torch.manual_seed(3)
+    x, w = torch.randn(64, 64), torch.randn(128, 64)
+    watch.recorder.sample_elements = 256
+    try:
+        with watch:
+            right = SAMPLED[name](x, w)
+        told = watch.seen[-1]
+        assert (told.verdict, told.sampled) == ("pass", 1) and told.elements <= 512, told
+        fault.fault_plant(told.function.split(".")[0].encode(), 1.001)
+        fault.fault_everywhere()
+        with watch:
+            wrong = SAMPLED[name](x, w)
+        told = watch.seen[-1]
+        assert told.verdict == "fail", told
+        place, value = re.match(r"element (\d+) is (\S+) where", told.reason).groups()
+        assert wrong.flatten()[int(place)].item() == pytest.approx(float(value), rel=1e-6) != right.flatten()[int(place)].item()
+    finally:
+        watch.recorder.sample_elements = 0
+
+
 def test_outermost_operation_answers_and_gradients_have_their_forward():
     x, w = torch.randn(4, 5, requires_grad=True), torch.randn(3, 5, requires_grad=True)
     with watch:
