@@ -189,8 +189,10 @@ FUMI_DEVICE void probe_repeats(const B& block, const PrecisionParams& params, co
     choice.count = static_cast<int>(smaller(kProbeThreads, params.problem.k));
     const ElementProducts products{block.memory, params.problem, at};
     block.for_each_thread([&](int t) {
-        shared.keys[t] =
-            t < choice.count ? product_key(products(choice.at(t)), sum_spacing(24, shared.sums[0])) : NAN;
+        shared.keys[t] = t < choice.count
+                             ? product_key(products(choice.at(t)),
+                                           sum_spacing(params.bound.accumulator_bits, shared.sums[0]))
+                             : NAN;
     });
     block.sync();
     block.for_each_thread([&](int t) {

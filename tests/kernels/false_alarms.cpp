@@ -190,16 +190,16 @@ struct Row {
     }
 };
 
-int run(long calls, std::uint64_t seed, std::int64_t longest) {
+int run(long first, long calls, std::uint64_t seed, std::int64_t longest) {
     std::map<std::string, Row> rows;
     Row all;
-    for (long number = 0; number < calls; ++number) {
+    for (long number = first; number < first + calls; ++number) {
         const Call call = one_call(number, seed, longest);
         rows[fmt::format("{}\t{}", call.kind->type, call.kind->numerics)].add(call);
         all.add(call);
         if (call.verdict != Judgement::pass)
             fmt::print(stderr, "{}: {}\n", call.verdict == Judgement::fail ? "FAIL" : "warn", call.reason);
-        if (number % 500 == 499) fmt::print(stderr, "\r{} of {} calls ", number + 1, calls);
+        if (number % 500 == 499) fmt::print(stderr, "\r{} of {} calls ", number + 1 - first, calls);
     }
     fmt::print(stderr, "\r");
     fmt::print("type\tnumerics");
@@ -219,12 +219,14 @@ int run(long calls, std::uint64_t seed, std::int64_t longest) {
 }  // namespace fumi::test
 
 int main(int argc, char** argv) {
-    long calls = 10000;
+    long first = 0, calls = 10000;
     std::uint64_t seed = 1;
     std::int64_t longest = 8192;
     CLI::App app("Clean calls of legal kernels, and how many FuMi's checks fail or warn about.",
                  "false_alarms");
     app.add_option("--calls", calls, "How many (10000)")->check(CLI::PositiveNumber);
+    app.add_option("--first", first, "The first call's number, as a warning names it (0)")
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--seed", seed, "Of inputs, shapes and samples (1)");
     app.add_option("--longest", longest, "K is drawn uniformly in log K, from 16 to this (8192)")
         ->check(CLI::Range(16, 8192));
@@ -234,5 +236,5 @@ int main(int argc, char** argv) {
         "and it is "
         "summed in blocks of 128\nand 16 columns. Exit status 1 where a legal call fails.");
     CLI11_PARSE(app, argc, argv);
-    return fumi::test::run(calls, seed, longest);
+    return fumi::test::run(first, calls, seed, longest);
 }

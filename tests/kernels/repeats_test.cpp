@@ -94,6 +94,7 @@ const Kernel kKernels[] = {
     {"bf16 H100", DataType::bf16, DataType::bf16, {Model::tensor_core, 16, 25}},
     {"bf16 by fp32 FMA", DataType::bf16, DataType::bf16, {Model::fused}},
     {"bf16 to fp32", DataType::bf16, DataType::f32, {Model::tensor_core, 16, 25}},
+    {"fp8 H100", DataType::e4m3, DataType::bf16, {Model::tensor_core, 32, 13}},
     {"fp16 H100", DataType::f16, DataType::f16, {Model::tensor_core, 16, 25}},
 };
 
