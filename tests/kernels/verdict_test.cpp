@@ -23,27 +23,28 @@ struct Row {
     bool tf32;
     double beta_t;
     int accumulator_bits, p;
+    const char* name;
 };
 
 TEST(Contract, TableOfConstants) {
     constexpr DataType f32 = DataType::f32, bf16 = DataType::bf16, f16 = DataType::f16, e4m3 = DataType::e4m3;
     const Row rows[] = {
-        {f32, f32, 68, 90, false, 0, 24, 24},
-        {f32, f32, 68, 80, true, 0.27, 24, 11},
-        {f32, f32, 68, 90, true, 0.135, 24, 11},
-        {f32, f32, 77, 100, false, 0.135, 24, 11},
-        {f32, f32, 69, 90, true, 0, 24, 24},
-        {bf16, bf16, 68, 80, false, 0.225, 24, 8},
-        {bf16, bf16, 68, 90, false, 0.1125, 24, 8},
-        {f16, f16, 68, 100, false, 0.1125, 24, 11},
-        {bf16, f32, 68, 90, false, 0.1125, 24, 24},
-        {e4m3, bf16, 68, 90, false, 0.37125, 14, 8},
-        {e4m3, bf16, 68, 89, false, 0.3825, 14, 8},
-        {e4m3, bf16, 68, 100, false, 0.10125, 24, 8},
-        {f16, f16, 64, 90, false, 0.1, 11, 11},
-        {DataType::f64, DataType::f64, 70, 90, false, 0, 53, 53},
-        {DataType::c32, DataType::c32, 68, 90, false, 0, 24, 24},
-        {DataType::c64, DataType::c64, 70, 90, false, 0, 53, 53},
+        {f32, f32, 68, 90, false, 0, 24, 24, "fp32 FMA"},
+        {f32, f32, 68, 80, true, 0.27, 24, 11, "TF32 tensor core (sm_80)"},
+        {f32, f32, 68, 90, true, 0.135, 24, 11, "TF32 tensor core (sm_90)"},
+        {f32, f32, 77, 100, false, 0.135, 24, 11, "TF32 tensor core (sm_100)"},
+        {f32, f32, 69, 90, true, 0, 24, 24, "fp32 FMA"},
+        {bf16, bf16, 68, 80, false, 0.225, 24, 8, "bf16 tensor core, fp32 accumulation (sm_80)"},
+        {bf16, bf16, 68, 90, false, 0.1125, 24, 8, "bf16 tensor core, fp32 accumulation (sm_90)"},
+        {f16, f16, 68, 100, false, 0.1125, 24, 11, "fp16 tensor core, fp32 accumulation (sm_100)"},
+        {bf16, f32, 68, 90, false, 0.1125, 24, 24, "bf16 tensor core, fp32 accumulation (sm_90)"},
+        {e4m3, bf16, 68, 90, false, 0.37125, 14, 8, "fp8 tensor core (sm_90)"},
+        {e4m3, bf16, 68, 89, false, 0.3825, 14, 8, "fp8 tensor core (sm_89)"},
+        {e4m3, bf16, 68, 100, false, 0.10125, 24, 8, "fp8 tensor core (sm_100)"},
+        {f16, f16, 64, 90, false, 0.1, 11, 11, "fp16 accumulation"},
+        {DataType::f64, DataType::f64, 70, 90, false, 0, 53, 53, "fp64 FMA"},
+        {DataType::c32, DataType::c32, 68, 90, false, 0, 24, 24, "fp32 FMA"},
+        {DataType::c64, DataType::c64, 70, 90, false, 0, 53, 53, "fp64 FMA"},
     };
     for (const Row& row : rows) {
         CallFacts facts = facts_of(row.type, row.output, row.capability, row.compute);
@@ -56,7 +57,7 @@ TEST(Contract, TableOfConstants) {
         EXPECT_EQ(c.bound.u, std::ldexp(1.0, -row.p)) << c.name;
         EXPECT_EQ(c.inputs_converted, c.bound.input_error > 0) << c.name;
         EXPECT_TRUE(c.supported);
-        EXPECT_FALSE(c.name.empty());
+        EXPECT_EQ(c.name, row.name);
     }
     EXPECT_EQ(contract_for(facts_of(DataType::i8, DataType::i32, 90, 72)).bound.exact, 1);
     EXPECT_FALSE(contract_for(facts_of(DataType::i32, DataType::i32, 90)).supported);
@@ -66,6 +67,7 @@ TEST(Contract, WithoutTensorCoresSumsRoundToNearest) {
     CallFacts facts = facts_of(DataType::bf16, DataType::bf16, 90);
     facts.ieee = true;
     EXPECT_EQ(contract_for(facts).bound.beta_t, 0);
+    EXPECT_EQ(contract_for(facts).name, "bf16 tensor core, fp32 accumulation, rounded to nearest");
 }
 
 TEST(Contract, ReducedPrecisionReduction) {
