@@ -279,7 +279,8 @@ void on_end(const at::RecordFunction& record, at::ObserverContext* context) {
             watched.operation.results = record.outputs();
             const Finding finding = find(watched, *to);
             report(watched, finding, now_ns(CLOCK_MONOTONIC) - watched.begin_ns - run_ns, run_ns);
-        } catch (const std::exception&) {  // out of memory: this one is not reported
+        } catch (const std::exception&) {
+            watched.operation.results.clear();  // out of memory: this one is not reported
         }
     }
     to->close();
