@@ -29,6 +29,8 @@ const char* name(Mode mode) noexcept {
             return "checksum";
         case Mode::add_noise:
             return "add_noise";
+        case Mode::custom_function:
+            return "custom_function";
     }
     return "";
 }

@@ -7,7 +7,7 @@
 
 namespace fumi::config {
 
-enum class Mode { trace, improve_precision, repeat, checksum, add_noise };
+enum class Mode { trace, improve_precision, repeat, checksum, add_noise, custom_function };
 enum class Coverage { full, sampled };
 enum class Severity { none, warn, fail };
 enum class NoiseKind { ulp, relative, bits, fixed };
@@ -84,6 +84,9 @@ struct Config {
     bool operations = false;    // rerun torch's operations on CPU tensors in fp64, those of `apis`
     bool forward_only = false;  // not those of the backward pass; operations: forward
     bool has(Mode mode) const noexcept;
+    // Whether functions that the program has decorated are compared: under every profile, and where modes are
+    // named, if custom_function is one of them.
+    bool compares_functions() const noexcept { return has(Mode::custom_function) || !profile.empty(); }
 };
 
 const char* name(Mode mode) noexcept;          // trace | improve_precision | ...
@@ -117,8 +120,8 @@ Config start(const Beside& beside, const std::string& profile_of_file, bool file
 // Whether there is such a profile; else a fault under `file`.
 bool check_profile(std::string_view name, const std::string& file, std::vector<Fault>* faults);
 
-// The comma-separated modes of --mode and FUMI_MODE; "off" is the empty list. A name that is no mode, or a
-// mode of a later version, is a fault under `file`, and *modes is left alone.
+// The comma-separated modes of --mode and FUMI_MODE; "off" is the empty list. A name that is no mode is a
+// fault under `file`, and *modes is left alone.
 void parse_modes(std::string_view text, const std::string& file, std::vector<Mode>* modes,
                  std::vector<Fault>* faults);
 

@@ -48,30 +48,19 @@ void count(std::int64_t* target, const Value& value, const char* key, std::int64
            faults);
 }
 
-// What this version does not do is told apart from what no version knows.
-bool later_mode(const std::string& mode) {
-    return mode == "custom_function";
-}
-
 void set_modes(Config* config, const Values& values, Faults* faults) {
     std::vector<Mode> modes;
     const std::size_t before = faults->size();
     for (const Value& value : values) {
         if (value.text == "off" && values.size() == 1) break;
-        if (later_mode(value.text)) {
-            add_fault(value.where,
-                      "mode '" + value.text +
-                          "' is not there yet: this version has trace, improve_precision, repeat, checksum, "
-                          "add_noise and off",
-                      faults);
-            continue;
-        }
         if (value.text == "off") {
             add_fault(value.where, "mode 'off' stands alone: with it nothing is intercepted", faults);
             continue;
         }
         const int mode = choice(
-            value, "mode", {"trace", "improve_precision", "repeat", "checksum", "add_noise", "off"}, faults);
+            value, "mode",
+            {"trace", "improve_precision", "repeat", "checksum", "add_noise", "custom_function", "off"},
+            faults);
         if (mode >= 0 && std::find(modes.begin(), modes.end(), static_cast<Mode>(mode)) == modes.end())
             modes.push_back(static_cast<Mode>(mode));
     }
@@ -326,10 +315,10 @@ void parse_modes(std::string_view text, const std::string& file, std::vector<Mod
     const Value value{std::string(text), {file, 0, 0, ""}};
     const std::vector<Value> values = split_list(value);
     if (values.empty())
-        add_fault(
-            value.where,
-            "no mode is named; the modes are trace, improve_precision, repeat, checksum, add_noise and off",
-            faults);
+        add_fault(value.where,
+                  "no mode is named; the modes are trace, improve_precision, repeat, checksum, add_noise, "
+                  "custom_function and off",
+                  faults);
     else
         set_modes(&config, values, faults);
     *modes = std::move(config.modes);

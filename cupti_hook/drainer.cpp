@@ -16,6 +16,7 @@
 #include "cupti_hook/libraries/cublaslt_api.h"
 #include "cupti_hook/libraries/driver_api.h"
 #include "cupti_hook/message.h"
+#include "cupti_hook/program_start.h"
 #include "cupti_hook/rerun/dnn_problem.h"
 #include "cupti_hook/session_file.h"
 #include "cupti_hook/thresholds.h"
@@ -151,7 +152,7 @@ bool Drainer::take_operations() {
     for (OperationRow& row : rows) {
         row.call.rank = rank;
         writer_->add(row.call);
-        if (row.call.not_checked.empty()) writer_->add(row.check);
+        for (const session::CheckRecord& check : row.checks) writer_->add(check);
     }
     return true;
 }
@@ -241,7 +242,8 @@ void Drainer::flush() {
 
 void Drainer::watch_hooks() {
     interpose::refresh();
-    if (interpose::slots_patched() > 0 || recorder_.calls() > 0) return;
+    const std::size_t of_libc = program_start_was_caught() ? 1 : 0;
+    if (interpose::slots_patched() > of_libc || recorder_.calls() > 0) return;
     if (libraries::cublas_api() == nullptr && libraries::cublaslt_api() == nullptr) return;
     // cuBLAS may have come a moment ago, with the slots still to be patched.
     if (++unhooked_flushes_ < 2 && !stopping_) return;

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "config/config.h"
+#include "cupti_hook/comparisons.h"
 #include "cupti_hook/cupti/kernel_names.h"
 #include "cupti_hook/drainer.h"
 #include "cupti_hook/interpose/interpose.h"
@@ -17,6 +18,7 @@
 #include "cupti_hook/message.h"
 #include "cupti_hook/operations.h"
 #include "cupti_hook/origin_client.h"
+#include "cupti_hook/program_start.h"
 #include "cupti_hook/recorder.h"
 
 namespace fumi {
@@ -31,6 +33,7 @@ struct Parts {
     rerun::Ring ring{ring_entries};
     Recorder recorder{config, ring};
     Operations operations{config, recorder};
+    Comparisons comparisons{config, recorder, operations};
     Drainer drainer{config, ring, recorder, operations};
     explicit Parts(config::Config chosen) : config(std::move(chosen)) {}
 };
@@ -58,6 +61,7 @@ void finish() noexcept {
     if (mine == nullptr) return;
     libraries::set_observer(nullptr);
     Operations::stop();
+    Comparisons::stop();
     mine->drainer.finish();
 }
 
@@ -67,6 +71,7 @@ void in_forked_child() noexcept {
     Parts* inherited = parts.exchange(nullptr);
     if (inherited == nullptr) return;
     Operations::stop();
+    Comparisons::stop();
     const bool follow = inherited->config.follow_fork;
     starting.clear();
     subscribed.clear();
@@ -97,6 +102,7 @@ void start_parts() {
     start_origins();
     made->drainer.start();
     made->operations.start();
+    made->comparisons.start();
     parts.store(made);
     libraries::set_observer(&made->recorder);
     static const int once = [] {
@@ -106,6 +112,11 @@ void start_parts() {
     (void)once;
 }
 
+void start_without_cuda() {
+    install_hooks();
+    if (!starting.test_and_set() && parts.load() == nullptr) start_parts();
+}
+
 }  // namespace
 
 bool switched_off() noexcept {
@@ -113,9 +124,10 @@ bool switched_off() noexcept {
     return mode != nullptr && std::strcmp(mode, "off") == 0;
 }
 
-void install_hooks() noexcept try {
-    static const bool installed = [] {
-        static const auto& hooks = *new std::vector<interpose::Hook>(libraries::all_hooks());
+void install_hooks(bool before_main) noexcept try {
+    static const bool installed = [before_main] {
+        static auto& hooks = *new std::vector<interpose::Hook>(libraries::all_hooks());
+        if (before_main) hooks.push_back(program_start_hook());
         interpose::Policy policy;
         policy.excluded = {"libcublas.so.*",     "libcublasLt.so.*", "libcudnn*.so.*",
                            "libcuda.so.*",       "libcudart.so.*",   "libcusolver*.so.*",
@@ -146,11 +158,19 @@ void start() noexcept try {
 
 void start_with_torch() noexcept try {
     std::vector<config::Fault> said_by_start_parts;
-    if (!config::from_environment(&said_by_start_parts).operations) return;
-    install_hooks();
-    if (!starting.test_and_set() && parts.load() == nullptr) start_parts();
+    if (torch_is_loaded() && config::from_environment(&said_by_start_parts).operations) start_without_cuda();
 } catch (const std::exception& exception) {
     say_once("start", "%s: no operation of torch is rerun", exception.what());
+}
+
+bool start_for_comparisons() noexcept try {
+    std::vector<config::Fault> said_by_start_parts;
+    if (!config::from_environment(&said_by_start_parts).compares_functions()) return false;
+    start_without_cuda();
+    return true;
+} catch (const std::exception& exception) {
+    say_once("start", "%s: no comparison is recorded", exception.what());
+    return true;
 }
 
 }  // namespace fumi

@@ -143,16 +143,20 @@ void Operations::add(const FumiOperation& told) noexcept try {
     OperationRow row{call_of(told), {}};
     row.call.call_id = number;
     if (row.call.not_checked.empty()) {
-        row.check = check_of(told);
-        row.check.call_id = number;
+        row.checks.push_back(check_of(told));
+        row.checks[0].call_id = number;
     }
+    push(std::move(row));
+} catch (...) {
+    recorder_.count_dropped();
+}
+
+void Operations::push(OperationRow row) {
     const std::lock_guard lock(mutex_);
     if (rows_.size() < most_waiting)
         rows_.push_back(std::move(row));
     else
         recorder_.count_dropped();
-} catch (...) {
-    recorder_.count_dropped();
 }
 
 std::vector<OperationRow> Operations::take() {

@@ -16,7 +16,7 @@ namespace fumi {
 
 struct OperationRow {
     session::CallRecord call;
-    session::CheckRecord check;  // where call.not_checked is ""
+    std::vector<session::CheckRecord> checks;  // where call.not_checked is ""
 };
 
 class Operations {
@@ -34,6 +34,7 @@ class Operations {
 
     bool wanted(const char* api, std::int32_t phase, std::uint64_t site) noexcept;
     void add(const FumiOperation& told) noexcept;
+    void push(OperationRow row);  // for the drainer's next time
 
   private:
     Recorder& recorder_;

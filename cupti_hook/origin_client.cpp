@@ -9,6 +9,13 @@
 
 namespace fumi {
 
+bool torch_is_loaded() noexcept {
+    void* torch = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
+    if (torch == nullptr) return false;
+    dlclose(torch);
+    return true;
+}
+
 namespace {
 
 std::atomic<fumi_torch_origin_t> describe{nullptr};
@@ -16,19 +23,19 @@ std::atomic<bool> tried{false};
 std::atomic<fumi_torch_watch_operations_t> watch{nullptr};
 std::atomic<const FumiOperationRecorder*> watcher{nullptr};
 
+std::atomic<fumi_torch_record_comparisons_t> record{nullptr};
+std::atomic<const FumiComparisonRecorder*> comparing{nullptr};
+
 void watch_if_ready() noexcept {
     const auto begin = watch.load(std::memory_order_acquire);
     const FumiOperationRecorder* const recorder = watcher.load(std::memory_order_acquire);
     const char* error = "";
     if (begin != nullptr && recorder != nullptr && begin(recorder, &error) != 0)
         say_once("operations", "%s; no operation is rerun", error);
-}
-
-bool torch_is_loaded() noexcept {
-    void* torch = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
-    if (torch == nullptr) return false;
-    dlclose(torch);
-    return true;
+    const auto to = record.load(std::memory_order_acquire);
+    if (const auto* const comparisons = comparing.load(std::memory_order_acquire);
+        to != nullptr && comparisons != nullptr)
+        to(comparisons);
 }
 
 std::string beside_this_library(const char* name) {
@@ -58,6 +65,9 @@ void start() {
     watch.store(
         reinterpret_cast<fumi_torch_watch_operations_t>(dlsym(library, "fumi_torch_watch_operations")),
         std::memory_order_release);
+    record.store(
+        reinterpret_cast<fumi_torch_record_comparisons_t>(dlsym(library, "fumi_torch_record_comparisons")),
+        std::memory_order_release);
     watch_if_ready();
 }
 
@@ -72,6 +82,11 @@ void start_origins() noexcept try {
 
 void watch_operations(const FumiOperationRecorder* recorder) noexcept {
     watcher.store(recorder, std::memory_order_release);
+    watch_if_ready();
+}
+
+void record_comparisons(const FumiComparisonRecorder* recorder) noexcept {
+    comparing.store(recorder, std::memory_order_release);
     watch_if_ready();
 }
 

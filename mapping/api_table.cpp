@@ -67,6 +67,10 @@ const Operation* operation_of(const char* op) noexcept {
     return nullptr;
 }
 
+std::span<const Operation> operations() noexcept {
+    return rows;
+}
+
 const char* api_of(const char* op) noexcept {
     const Operation* const row = operation_of(op);
     return row != nullptr && (row->library || all_named.load(std::memory_order_relaxed)) ? row->api : nullptr;

@@ -1,6 +1,7 @@
 // The compiled tables: which torch API an aten op is, and what an fp64 rerun may differ by.
 #pragma once
 #include <cstdint>
+#include <span>
 
 namespace fumi::mapping {
 
@@ -37,6 +38,9 @@ struct Operation {
 
 // nullptr where no table has `op` (no overload). About 20 ns.
 const Operation* operation_of(const char* op) noexcept;
+
+// All rows, sorted by op.
+std::span<const Operation> operations() noexcept;
 
 // The torch API of `op` ("aten::addmm" -> "torch.addmm"), or nullptr where no table has it. Rows of
 // operations that reach no library are left out until name_all_operations().

@@ -26,6 +26,8 @@ constexpr NumberFormat fp16{"fp16", 11, -14, 65504};
 constexpr NumberFormat bf16{"bf16", 8, -126, 0x1.FEp127};
 constexpr NumberFormat fp64{"fp64", 53, -1022, std::numeric_limits<double>::max()};
 
+}  // namespace
+
 const NumberFormat* format_of(at::ScalarType type) noexcept {
     switch (type) {
         case at::kFloat:
@@ -40,6 +42,8 @@ const NumberFormat* format_of(at::ScalarType type) noexcept {
             return nullptr;
     }
 }
+
+namespace {
 
 // The tensors of a result list, in order.
 std::vector<at::Tensor> tensors(const std::vector<c10::IValue>& values) {
@@ -417,7 +421,9 @@ void add_tensors(const std::vector<c10::IValue>& values,
     }
 }
 
-std::string sizes(const at::Tensor& tensor) {
+}  // namespace
+
+std::string sizes_text(const at::Tensor& tensor) {
     std::string text = "[";
     for (const std::int64_t size : tensor.sizes()) {
         text += (text.size() > 1 ? ", " : "") + std::to_string(size);
@@ -425,25 +431,23 @@ std::string sizes(const at::Tensor& tensor) {
     return text + "]";
 }
 
-std::string type_name(const at::Tensor& tensor) {
+std::string type_text(const at::Tensor& tensor) {
     const NumberFormat* const format = format_of(tensor.scalar_type());
     return format != nullptr ? format->name : c10::toString(tensor.scalar_type());
 }
 
-}  // namespace
-
 std::string shape_text(const RunningOperation& operation) {
     std::string text;
-    add_tensors(operation.arguments, sizes, " ", &text);
+    add_tensors(operation.arguments, sizes_text, " ", &text);
     text += " -> ";
-    add_tensors(operation.results, sizes, " ", &text);
+    add_tensors(operation.results, sizes_text, " ", &text);
     return text;
 }
 
 std::string dtypes_text(const RunningOperation& operation) {
     std::string text;
-    add_tensors(operation.arguments, type_name, ",", &text);
-    add_tensors(operation.results, type_name, ",", &text);
+    add_tensors(operation.arguments, type_text, ",", &text);
+    add_tensors(operation.results, type_text, ",", &text);
     return text;
 }
 

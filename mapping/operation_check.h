@@ -23,6 +23,11 @@ const char* obstacle(const c10::OperatorHandle& handle, c10::ArrayRef<const c10:
 Finding check_operation(const Operation& row, const RunningOperation& operation, Sample* sample,
                         std::int64_t scratch_bytes) noexcept;
 
+// fp32, fp16, bf16, fp64; nullptr for other types.
+const NumberFormat* format_of(at::ScalarType type) noexcept;
+std::string sizes_text(const at::Tensor& tensor);  // [64, 32]
+std::string type_text(const at::Tensor& tensor);   // fp32
+
 // "[64, 32] [32] -> [64, 32]" and "fp32,fp32,fp32".
 std::string shape_text(const RunningOperation& operation);
 std::string dtypes_text(const RunningOperation& operation);

@@ -102,7 +102,8 @@ Code read_code(PyHandle* object) {
         const std::string function = string_attribute(object, "co_name");
         code.kind = torch_kind(inside, function);
         code.api = api_of_code(inside, function);
-    } else if (is_generated(file)) {
+    } else if (is_generated(file) || file.ends_with("/fumi/comparison.py") ||
+               file.ends_with("/fumi/_comparison.py")) {
         code.kind = CodeKind::torch;
     } else {
         code.file = absolute(file);

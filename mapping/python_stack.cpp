@@ -1,6 +1,7 @@
 #include "mapping/python_stack.h"
 
 #include <array>
+#include <atomic>
 #include <exception>
 
 #include "mapping/module_names.h"
@@ -137,6 +138,10 @@ class Walk {
 }  // namespace
 
 void python_start() noexcept {
+    static std::atomic_flag started = ATOMIC_FLAG_INIT;
+    if (started.test_and_set()) {
+        return;
+    }
     try {
         const PythonApi* const api = load_python();
         code_start(api);

@@ -5,7 +5,8 @@
 
 namespace fumi::mapping {
 
-// Finds out whether the process has Python and where torch lies. Call once, before any of the others.
+// Finds out whether the process has Python and where torch lies. Before any of the others; again does
+// nothing.
 void python_start() noexcept;
 
 // Fills location and module of *origin; leaves them "" in programs and on threads without Python. Returns the

@@ -113,10 +113,12 @@ TEST(Config, AllFaultsAreFoundAndGoodKeysKept) {
     EXPECT_EQ(config.improve_precision.every, 1);
 }
 
-TEST(Config, ModesOfLaterVersionsSaySo) {
-    EXPECT_EQ(faults_of("modes: [custom_function]\n"),
-              Texts{"train.yaml:1:9: mode 'custom_function' is not there yet: this version has trace, "
-                    "improve_precision, repeat, checksum, add_noise and off"});
+TEST(Config, FunctionsAreComparedUnderAProfileOrWhereNamed) {
+    std::vector<Fault> faults;
+    EXPECT_TRUE(parse("profile: quick\n", "train.yaml", &faults).compares_functions());
+    EXPECT_FALSE(parse("modes: [trace]\n", "train.yaml", &faults).compares_functions());
+    EXPECT_TRUE(parse("modes: [custom_function]\n", "train.yaml", &faults).compares_functions());
+    EXPECT_TRUE(faults.empty());
 }
 
 TEST(Config, NoiseHasKindsAndLimits) {

@@ -55,12 +55,14 @@ TEST_F(Environment, ConfigEnvFaultsHaveAPlace) {
     std::vector<Fault> faults;
     EXPECT_EQ(parse("perturbation_mode=add_noise\n", "config.env", &faults).modes,
               (std::vector<Mode>{Mode::trace, Mode::add_noise}));
+    EXPECT_EQ(parse("perturbation_mode=custom_function\nlayer_type=check\n", "config.env", &faults).modes,
+              (std::vector<Mode>{Mode::trace, Mode::custom_function}));
     EXPECT_TRUE(faults.empty());
-    parse("perturbation_mode=custom_function\noutput_dri=x\nnonsense\n  layer_type = all\noutput_dir=\"a\n",
+    parse("perturbation_mode=custom_functoin\noutput_dri=x\nnonsense\n  layer_type = all\noutput_dir=\"a\n",
           "config.env", &faults);
     EXPECT_EQ(texts(faults),
-              (Texts{"config.env:1:19: mode 'custom_function' is not there yet: this version has trace, "
-                     "improve_precision, repeat, checksum, add_noise and off",
+              (Texts{"config.env:1:19: mode: 'custom_functoin' is not a value of it; did you mean "
+                     "'custom_function'?",
                      "config.env:2:1: unknown key 'output_dri'; did you mean 'output_dir'?",
                      "config.env:3:1: not KEY=VALUE",
                      "config.env:4:16: layer_type: 'all' is not there yet: this version has check",
@@ -161,8 +163,9 @@ TEST_F(Environment, FaultsAreReportedOnceUnderTheLauncher) {
     setenv("FUMI_MODE", "wild", 1);
     std::vector<Fault> faults;
     EXPECT_TRUE(from_environment(&faults).has(Mode::improve_precision));
-    EXPECT_EQ(texts(faults), Texts{"FUMI_MODE: mode: 'wild' is not a value of it; the valid names are trace, "
-                                   "improve_precision, repeat, checksum, add_noise and off"});
+    EXPECT_EQ(texts(faults),
+              Texts{"FUMI_MODE: mode: 'wild' is not a value of it; the valid names are trace, "
+                    "improve_precision, repeat, checksum, add_noise, custom_function and off"});
     faults.clear();
     setenv("FUMI_LAUNCHED", "1", 1);
     from_environment(&faults);

@@ -144,7 +144,6 @@ TEST_F(Cli, MistakesOnTheCommandLineAreUsageErrors) {
           Case{"$FUMI run", "fumi run -- python train.py"}, Case{"$FUMI run python x.py", "go after --"},
           Case{"$FUMI run --device gpu -- true", "--device"},
           Case{"$FUMI run --mode trase -- true", "did you mean 'trace'?"},
-          Case{"$FUMI run --mode custom_function -- true", "is not there yet"},
           Case{"$FUMI stats a.fumi --by line", "--by"}, Case{"$FUMI stats", "FILE is required"},
           Case{"$FUMI stats a.fumi -- x", "takes no command"}}) {
         const Result result = run(c.command);

@@ -47,9 +47,21 @@ std::string of_kernel(const CheckRecord* exact) {
                                    number(exact->bound));
 }
 
+// Of two functions of the program, each against fp64.
+std::string of_functions(const std::vector<CheckRecord>& checks) {
+    std::string suspects;
+    for (const CheckRecord& check : checks)
+        for (const char* which : {"first", "second"})
+            if (check.reference == fmt::format("{} against fp64", which) && check.verdict >= Verdict::warn)
+                suspects += fmt::format("{}the {} function", suspects.empty() ? "" : " and ", which);
+    const bool differ = worst_of_kernel(checks) >= Verdict::warn;
+    return suspects.empty() && differ ? "one of the two functions; no fp64 reference says which" : suspects;
+}
+
 }  // namespace
 
 std::string cause(const std::vector<CheckRecord>& checks) {
+    if (of_mode(checks, "custom_function") != nullptr) return of_functions(checks);
     const CheckRecord *noise = of_mode(checks, "add_noise"), *exact = of_mode(checks, "improve_precision");
     const Verdict kernel = worst_of_kernel(checks);
     const bool ill = noise != nullptr && noise->verdict >= Verdict::warn;

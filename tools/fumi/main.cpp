@@ -63,7 +63,8 @@ void add_run(CLI::App* app, Options* o) {
         ->type_name("FILE");
     run->add_option("-c,--config", o->run.config, "config: YAML, or FuMi's config.env")->type_name("FILE");
     run->add_option("--mode", o->run.mode,
-                    "trace, improve_precision, checksum, repeat, add_noise, off; several with commas, each "
+                    "trace, improve_precision, checksum, repeat, add_noise, custom_function, off; several "
+                    "with commas, each "
                     "in full on every "
                     "call unless --profile or the config says less (default: those of the profile)")
         ->type_name("M,...");

@@ -151,6 +151,8 @@ bool inject(const RunOptions& options, const Plan& plan, Environment* environmen
     if (const std::string other = variable("CUDA_INJECTION64_PATH"); !other.empty() && other != hook)
         say("CUDA_INJECTION64_PATH was " + other + "; FuMi takes its place for this run");
     Environment& env = *environment;
+    // A LibTorch program has no Python to start FuMi at `import torch`, and may never initialise CUDA.
+    if (plan.config.operations) env["LD_PRELOAD"] += (env["LD_PRELOAD"].empty() ? "" : ":") + hook;
     env["CUDA_INJECTION64_PATH"] = hook;
     env["FUMI_LAUNCHED"] = "1";
     env["FUMI_OUTPUT"] = plan.output;
@@ -211,7 +213,9 @@ int run(const RunOptions& options) {
     Plan plan;
     Environment environment;
     if (!make_plan(options, &plan) || !choose_device(options, &environment)) return usage_error;
-    if (!plan.off) {
+    if (plan.off) {
+        environment["FUMI_MODE"] = "off";  // for functions that the program compares
+    } else {
         if (!inject(options, plan, &environment)) return usage_error;
         if (plan.output.find("%p") == std::string::npos)
             if (const std::string obstacle = clear_old_session(plan.output); !obstacle.empty()) {
@@ -232,9 +236,9 @@ int run(const RunOptions& options) {
     const Outcome outcome = summarise(options, plan, begin, ended.seconds);
     if (outcome.sessions == 0)
         say("no session was written: the program did not initialise CUDA, or could not write " + plan.output +
-            (plan.config.operations
-                 ? "; operations are seen where the program's Python has fumi-cuda installed"
-                 : ""));
+            (plan.config.operations ? "; operations are seen where the program links torch, or its Python "
+                                      "has fumi-cuda installed"
+                                    : ""));
     const int verdict = judge(plan, outcome);
     return ended.status == 0 ? verdict : ended.status;
 }
