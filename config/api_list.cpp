@@ -24,40 +24,55 @@ bool is_glob(const std::string& name) {
 
 bool well_formed(const std::string& name) {
     for (const char c : name)
-        if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::strchr("._*?[]!-", c) == nullptr)
+        if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::strchr("._*?[]!-:", c) == nullptr)
             return false;
     return !name.empty();
 }
 
-// One letter in six of the last component: torch.nn.functional.linaer, but not torch.sum for torch.smm.
-bool misspelt(const std::string& name, const std::vector<std::string>& known) {
-    const std::size_t allowed = (name.size() - 1 - name.rfind('.')) / 6;
-    return std::any_of(known.begin(), known.end(),
-                       [&](const std::string& right) { return edit_distance(name, right) <= allowed; });
+// aten::add.Tensor is aten::add with an overload; the names of Python have their dots.
+std::string without_overload(const std::string& name) {
+    return name.starts_with("aten::") ? name.substr(0, name.find('.')) : name;
+}
+
+// A glob over names under which sessions know an API stays; of what it matches by other names, the APIs.
+std::vector<std::string> matched_by(const std::string& glob) {
+    std::vector<std::string> apis;
+    for (const mapping::ApiName& api : mapping::api_names)
+        if (fnmatch(glob.c_str(), api.canonical, 0) == 0) {
+            apis.push_back(glob);
+            break;
+        }
+    for (const mapping::ApiName& api : mapping::api_names)
+        if (fnmatch(glob.c_str(), api.name, 0) == 0 && fnmatch(glob.c_str(), api.canonical, 0) != 0 &&
+            std::find(apis.begin(), apis.end(), api.canonical) == apis.end())
+            apis.emplace_back(api.canonical);
+    return apis;
 }
 
 }  // namespace
 
-std::string canonical_api(const std::string& name, const Fault& where, bool foreign,
-                          std::vector<Fault>* faults) {
+std::vector<std::string> canonical_apis(const std::string& name, const Fault& where,
+                                        std::vector<Fault>* faults) {
     Fault fault = where;
     if (!well_formed(name)) {
         fault.message =
             "'" + name + "' is not an API name; write names such as torch.nn.functional.linear, or globs";
         faults->push_back(fault);
-        return name;
+        return {name};
     }
+    if (is_glob(name)) {
+        if (std::vector<std::string> apis = matched_by(name); !apis.empty()) return apis;
+    }
+    const std::string wanted = without_overload(name);
     std::vector<std::string> known;
     for (const mapping::ApiName& api : mapping::api_names) {
-        if (name == api.name) return api.canonical;
-        if (fnmatch(name.c_str(), api.canonical, 0) == 0) return name;
+        if (wanted == api.name) return {api.canonical};
         known.emplace_back(api.name);
     }
-    if (foreign && name.starts_with("torch.") && !is_glob(name) && !misspelt(name, known)) return name;
     fault.message = is_glob(name) ? "no API matches '" + name + "'" : "unknown API '" + name + "'";
     fault.message += suggestion(name, known);
     faults->push_back(fault);
-    return name;
+    return {name};
 }
 
 std::vector<std::string> parse_api_list(const std::string& text, const std::string& file,
@@ -71,7 +86,8 @@ std::vector<std::string> parse_api_list(const std::string& text, const std::stri
         const std::size_t begin = line.find_first_not_of(" \t\r");
         if (begin == std::string::npos) continue;
         const std::string name = line.substr(begin, line.find_last_not_of(" \t\r") + 1 - begin);
-        apis.push_back(canonical_api(name, {file, number, static_cast<int>(begin) + 1, ""}, true, faults));
+        for (std::string& api : canonical_apis(name, {file, number, static_cast<int>(begin) + 1, ""}, faults))
+            apis.push_back(std::move(api));
     }
     return apis;
 }

@@ -8,12 +8,11 @@
 
 namespace fumi::config {
 
-// `name` as a session writes it: torch.Tensor.mm and torch.mm are one API. Globs stay as they are. A fault
-// that names the nearest known API is added where there is none, or none that the glob matches. foreign: the
-// name may come from FuMi's torch_api.txt, which lists APIs too that reach no library and so are in no table;
-// then only a name that is plainly a misspelt known one is a fault.
-std::string canonical_api(const std::string& name, const Fault& where, bool foreign,
-                          std::vector<Fault>* faults);
+// `name` as sessions write it: torch.Tensor.mm, aten::mm and torch.mm are one API. Globs over such names stay
+// as they are; those over other names become the APIs that they match. Where there is none, a fault is added
+// that names the nearest.
+std::vector<std::string> canonical_apis(const std::string& name, const Fault& where,
+                                        std::vector<Fault>* faults);
 
 // One name or glob a line, # starts a comment. Unknown names are faults, and stay in the list (they match
 // nothing).

@@ -94,7 +94,9 @@ void set_apis(Config* config, const Values& values, Faults* faults) {
     }
     config->apis.clear();
     for (const Value& value : values) {
-        config->apis.push_back(canonical_api(value.text, value.where, false, faults));
+        for (std::string& api : canonical_apis(value.text, value.where, faults)) {
+            config->apis.push_back(std::move(api));
+        }
     }
 }
 

@@ -25,6 +25,22 @@ enum class Bound : std::uint8_t {
     instance_norm,
     loss,  // an elementwise loss, none | mean | sum
     cross_entropy,
+    multi_margin,
+    multilabel_margin,
+    triplet_margin,
+    cosine_embedding,
+    ctc,
+    logits_entropy,
+    poisson,
+    soft_margin,
+    cholesky,  // of A - L L^T
+    covariance,
+    matrix_exponential,
+    matrix_power,
+    attention,
+    incomplete_gamma,
+    running_logsumexp,
+    quantised,  // half a quantum, and what comes before the rounding
 };
 
 struct Operation {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -27,9 +28,39 @@ double largest(const at::Tensor& tensor) {
     return tensor.numel() > 0 ? tensor.max().item<double>() : 0;
 }
 
+double root(std::int64_t terms) {
+    return 2 * std::sqrt(static_cast<double>(terms));
+}
+
 std::string number(double value) {
     std::array<char, 32> text{};
     return std::snprintf(text.data(), text.size(), "%.4g", value) > 0 ? text.data() : "";
+}
+
+double Question::most() const {
+    return result().scalar_type() == at::kHalf ? 65504 : std::numeric_limits<float>::max();
+}
+
+double Question::least() const {
+    switch (result().scalar_type()) {
+        case at::kHalf:
+            return 0x1p-25;
+        case at::kBFloat16:
+            return 0x1p-134;
+        default:
+            return 0x1p-150;
+    }
+}
+
+double Question::own() const {
+    switch (result().scalar_type()) {
+        case at::kHalf:
+            return 0x1p-11;
+        case at::kBFloat16:
+            return 0x1p-8;
+        default:
+            return unit;
+    }
 }
 
 namespace {
@@ -38,7 +69,43 @@ namespace {
 // first.
 constexpr double step = 0x1p-20;
 
-// sum |x dy/dx| over the arguments, each moved as a whole, but for the one that only chooses.
+at::Tensor moved_by(const Question& q, const Arguments& arguments, std::size_t which,
+                    const at::Tensor& reference) {
+    return usable((q.first(moved(arguments, which, step)) - reference).abs() / step);
+}
+
+bool is_power_of_two(double x) {
+    int exponent = 0;
+    return x == 0 || std::fabs(std::frexp(x, &exponent)) == 0.5;
+}
+
+// A number, or a tensor of one number in a wider type, that may be rounded to the type of the result or
+// multiply what is.
+bool is_rounded_number(const Question& q, std::size_t which) {
+    const c10::IValue& given = q.operation->arguments.at(which);
+    if (given.isTensor()) {
+        return is_floating(given) && given.toTensor().dim() == 0 &&
+               given.toTensor().scalar_type() != q.result().scalar_type();
+    }
+    const bool number = given.isDouble() || given.isInt();
+    return number && is_number(q.handle.schema().arguments()[which]) &&
+           !is_power_of_two(given.toScalar().toDouble());
+}
+
+}  // namespace
+
+at::Tensor rounded_numbers(const Question& q, const Arguments& arguments, const at::Tensor& reference) {
+    at::Tensor sum = at::zeros_like(reference, reference.options().dtype(at::kDouble));
+    const double coarse = q.own() / q.unit;
+    for (std::size_t i = 0; i < arguments.size() && coarse > 1; ++i) {
+        if (is_rounded_number(q, i)) {
+            sum += coarse * moved_by(q, arguments, i, reference);
+        }
+    }
+    return sum;
+}
+
+// All but the argument that only chooses.
 at::Tensor condition(const Question& q, const Arguments& arguments, const at::Tensor& reference) {
     const bool chooses = std::strcmp(q.row.op, "aten::hinge_embedding_loss") == 0;  // by target == -1
     const std::size_t choice = chooses ? q.place("target") : arguments.size();
@@ -46,11 +113,13 @@ at::Tensor condition(const Question& q, const Arguments& arguments, const at::Te
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         if (i != choice && (is_floating(arguments[i]) || is_complex(arguments[i])) &&
             !q.handle.schema().arguments()[i].is_out()) {
-            sum += usable((q.first(moved(arguments, i, step)) - reference).abs() / step);
+            sum += moved_by(q, arguments, i, reference);
         }
     }
     return sum;
 }
+
+namespace {
 
 // The arguments at the places that are asked for, where an element of the result is made of one of each
 // tensor; false where that is not sure.
@@ -85,7 +154,7 @@ Allowance elementwise(const Question& q, bool gated) {
     if (gated) {
         magnitude = magnitude + usable(arguments.at(0).toTensor().abs());
     }
-    return {magnitude * q.row.factor, magnitude,
+    return {magnitude * q.row.factor + rounded_numbers(q, arguments, reference), magnitude,
             number(q.row.factor) + (gated ? " u (|x| + |y| + sum |x dy/dx|)" : " u (|y| + sum |x dy/dx|)"),
             picked};
 }
@@ -143,20 +212,26 @@ double summed_terms(const Question& q) {
     return std::max({terms, elements_per_result(q), window(q)});
 }
 
+// col2im of the CPU adds products that are fp16 or bf16 already.
+double coarser(const Question& q) {
+    const bool own = std::strncmp(q.row.op, "aten::conv_transpose", 20) == 0 && q.result().is_cpu();
+    return own ? q.own() / q.unit : 1;
+}
+
 std::string said_of(double share, const Question& q) {
+    if (share == 0) {
+        return "half a unit of the last place";
+    }
     // K of the share p (2 sqrt(K) + 4)
-    const double root = (share / q.row.factor - 4) / 2;
+    const double root = (share / (q.row.factor * coarser(q)) - 4) / 2;
     return number(share) + " u f(|x|), the sum over K = " + number(std::round(root * root)) +
            " of the absolute terms";
 }
 
 Allowance product(const Question& q) {
-    const std::optional<double> share = product_share(q);
-    if (!share) {
-        return {};
-    }
+    const double share = product_share(q);
     const at::Tensor magnitude = dense(q.first(magnitudes(q.handle.schema(), q.arguments))).abs();
-    return {magnitude * *share, magnitude, said_of(*share, q)};
+    return {magnitude * share + rounded_numbers(q, q.arguments, q.reference), magnitude, said_of(share, q)};
 }
 
 double positive_terms(const Question& q) {
@@ -201,15 +276,17 @@ Allowance loss(const Question& q) {
 
 }  // namespace
 
-std::optional<double> product_share(const Question& q) {
+double product_share(const Question& q) {
     if (const c10::IValue mode = q.get("mode"); mode.isInt() && mode.toInt() == 2) {
-        return std::nullopt;  // embedding_bag: the largest, and no sum
+        return 0;  // embedding_bag: the largest, rounded no more
     }
-    return q.row.factor * (2 * std::sqrt(summed_terms(q)) + 4);
+    return q.row.factor * (2 * std::sqrt(summed_terms(q)) + 4) * coarser(q);
 }
 
 double positive_share(const Question& q) {
-    return q.row.factor * (2 * std::sqrt(positive_terms(q)) + 8);
+    // dist takes differences that are rounded to their type.
+    const bool own = std::strcmp(q.row.op, "aten::dist") == 0;
+    return q.row.factor * (2 * std::sqrt(positive_terms(q)) + 8) + (own ? 2 * q.own() / q.unit : 0);
 }
 
 Allowance allowance(const Question& q) {
@@ -239,6 +316,37 @@ Allowance allowance(const Question& q) {
             return loss(q);
         case Bound::cross_entropy:
             return cross_entropy(q);
+        case Bound::multi_margin:
+            return multi_margin(q);
+        case Bound::multilabel_margin:
+            return multilabel_margin(q);
+        case Bound::triplet_margin:
+            return triplet_margin(q);
+        case Bound::cosine_embedding:
+            return cosine_embedding(q);
+        case Bound::ctc:
+            return ctc(q);
+        case Bound::logits_entropy:
+            return logits_entropy(q);
+        case Bound::poisson:
+            return poisson(q);
+        case Bound::soft_margin:
+            return soft_margin(q);
+        case Bound::cholesky:
+            return cholesky(q);
+        case Bound::covariance:
+            return covariance(q);
+        case Bound::matrix_exponential:
+            return matrix_exponential(q);
+        case Bound::matrix_power:
+            return q.get("n").toInt() < 0 ? inverse_power(q) : product(q);
+        case Bound::attention:
+            return attention(q);
+        case Bound::incomplete_gamma:
+            return incomplete_gamma(q);
+        case Bound::running_logsumexp:
+            return running_logsumexp(q);
+        case Bound::quantised:
         case Bound::unwatched:
         case Bound::none:
         case Bound::exact:

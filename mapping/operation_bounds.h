@@ -14,6 +14,8 @@ struct Allowance {
     at::Tensor magnitude;  // G, in which eta is counted
     std::string words;
     bool picked = false;  // of the places that were asked for alone, in their order
+    // What is compared instead of the result and the reference; undefined: these.
+    at::Tensor value{}, expected{};
 };
 
 // Needs an Unseen; throws what torch throws.

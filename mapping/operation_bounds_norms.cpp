@@ -93,6 +93,16 @@ Statistics statistics(const Normalisation& n) {
     return s;
 }
 
+// The CPU's fp16 and bf16 kernels of batch norm, unless a parameter is wider.
+bool keeps_statistics_narrow(const Question& q) {
+    const auto narrow = [&](const char* name) {
+        const c10::IValue& given = q.operation->arguments.at(q.place(name));
+        return !is_floating(given) || given.toTensor().scalar_type() == q.result().scalar_type();
+    };
+    return q.row.bound == Bound::batch_norm && q.own() > q.unit && q.result().is_cpu() && narrow("weight") &&
+           narrow("bias") && narrow("running_mean");
+}
+
 // |gamma| (|xhat| (4 + rv / 2) + shift) + 2 |y| + 3 |beta|
 Allowance normalised(const Question& q, const Normalisation& n) {
     const Statistics s = statistics(n);
@@ -101,6 +111,10 @@ Allowance normalised(const Question& q, const Normalisation& n) {
     };
     at::Tensor allowed =
         (here(n.x) - here(s.mean)).abs() / here(s.sigma) * (4 + here(s.relative) / 2) + here(s.shift);
+    if (keeps_statistics_narrow(q)) {
+        allowed = allowed + ((here(n.x) - here(s.mean)).abs() + here(s.mean).abs()) / here(s.sigma) *
+                                (q.own() / q.unit);
+    }
     if (n.weight.defined()) {
         allowed = allowed * here(n.weight).abs();
     }

@@ -53,26 +53,54 @@ Allowance logsumexp(const Question& q) {
     return {allowed, allowed, "2 u (|y| + |m| + sum p |x - m| + 2 sqrt(h) + 8)"};
 }
 
-// Rows of log_softmax, picked and averaged by nll_loss.
-Allowance cross_entropy(const Question& q) {
+namespace {
+
+// Of each row, the weights of its classes: one of them, smoothed, or as given.
+at::Tensor class_weights(const Question& q, std::int64_t channel, at::Tensor* divisor) {
     const at::Tensor& x = q.arguments.at(0).toTensor();
     const at::Tensor target = q.tensor("target");
-    const c10::IValue smoothing = q.get("label_smoothing");
-    if (at::isFloatingType(target.scalar_type()) || (smoothing.isDouble() && smoothing.toDouble() != 0)) {
-        return {};
-    }
-    const std::int64_t channel = x.dim() == 1 ? 0 : 1;
-    const at::Tensor y = at::log_softmax(x, channel);
-    const Distances d = distances(x, {channel});
-    const at::Tensor rows = 2 * (d.own + d.mean + d.rounding) + 2 * usable(y.abs());
-    const std::int64_t reduction = q.get("reduction").toInt();
     const at::Tensor weight = q.tensor("weight");
-    const at::Tensor picked =
-        at::nll_loss_nd(-rows, target, weight, reduction, q.get("ignore_index").toInt());
-    const double sum =
-        reduction == 0 ? 1 : 1 + (2 * std::sqrt(static_cast<double>(target.numel())) + 2) / d.rounding;
-    return {picked.abs() * sum, picked.abs(),
-            "the mean of 2 u (|x - m| + sum p |x - m| + 2 sqrt(h) + 8 + |y|)"};
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
+    shape[static_cast<std::size_t>(channel)] = x.size(channel);
+    const at::Tensor factor = weight.defined() ? weight.reshape(shape) : at::ones(shape, x.options());
+    const double smoothed = q.get("label_smoothing").toDouble();
+    const double even = smoothed / static_cast<double>(x.size(channel));
+    if (at::isFloatingType(target.scalar_type())) {
+        *divisor = at::scalar_tensor(static_cast<double>(x.numel()) / static_cast<double>(x.size(channel)),
+                                     x.options());
+        return ((1 - smoothed) * target + even) * factor;
+    }
+    const at::Tensor counted = target.ne(q.get("ignore_index").toInt()).to(at::kDouble).unsqueeze(channel);
+    const at::Tensor one =
+        at::zeros_like(x).scatter(channel, target.clamp_min(0).unsqueeze(channel), counted);
+    *divisor = (one * factor).sum();
+    return ((1 - smoothed) * one + even * counted) * factor;
+}
+
+}  // namespace
+
+// Rows of log_softmax, weighed, summed and averaged.
+Allowance cross_entropy(const Question& q) {
+    const at::Tensor& x = q.arguments.at(0).toTensor();
+    const std::int64_t channel = x.dim() == 1 ? 0 : 1;
+    const std::int64_t reduction = q.get("reduction").toInt();
+    const at::Tensor y = usable(at::log_softmax(x, channel).abs());
+    const Distances d = distances(x, {channel});
+    at::Tensor divisor;
+    const at::Tensor weights = class_weights(q, channel, &divisor).abs();
+    const bool many =
+        at::isFloatingType(q.tensor("target").scalar_type()) || q.get("label_smoothing").toDouble() != 0;
+    const at::Tensor rows = 2 * (d.own + d.mean + d.rounding) + (many ? root(x.size(channel)) + 6 : 2) * y;
+    at::Tensor allowed = (weights * rows).sum(channel);
+    if (reduction != 0) {
+        const std::int64_t count = allowed.numel();
+        allowed = allowed.sum() + (root(count) + 2) * (weights * y).sum();
+        allowed = reduction == 1 ? usable(allowed / divisor.abs()) : allowed;
+    }
+    if (many && largest((weights.amax() * y).sum()) >= q.most()) {
+        allowed = allowed + 1e300;  // the sums over all classes are formed in the type of the result
+    }
+    return {allowed, allowed, "the mean of 2 u (|x - m| + sum p |x - m| + 2 sqrt(h) + 8 + |y|)"};
 }
 
 }  // namespace fumi::mapping

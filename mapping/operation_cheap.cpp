@@ -68,17 +68,14 @@ at::Tensor part_of_products(const Question& q) {
     return {};
 }
 
-std::optional<Cheap> product(const Question& q) {
-    const std::optional<double> share = product_share(q);
-    if (!share) {
-        return std::nullopt;
-    }
-    Cheap cheap = affine(*share, 0);
+Cheap cheap_product(const Question& q) {
+    const double share = product_share(q);
+    Cheap cheap = affine(share, 0);
     const at::Tensor products = part_of_products(q);
     if (products.defined() && products.sizes() == q.reference.sizes()) {
         cheap.magnitude = products.mul(coarse).cpu().contiguous();
         cheap.bound.magnitude = cheap.magnitude.const_data_ptr<float>();
-        cheap.words = number(*share) + " u |x| |w| summed in part";
+        cheap.words = number(share) + " u |x| |w| summed in part";
     }
     return cheap;
 }
@@ -117,7 +114,7 @@ std::optional<Cheap> cheap_bound(const Question& q) {
         case Bound::loss:
             return affine(p, 0);
         case Bound::product:
-            return product(q);
+            return cheap_product(q);
         case Bound::positive:
             return affine(positive_share(q), 0);
         case Bound::softmax:

@@ -14,6 +14,7 @@
 #include "mapping/operation_cheap.h"
 #include "mapping/operation_compare.h"
 #include "mapping/operation_device.h"
+#include "mapping/operation_quantised.h"
 #include "mapping/operation_question.h"
 #include "mapping/operation_random.h"
 #include "mapping/operations.h"
@@ -54,8 +55,8 @@ std::vector<at::Tensor> tensors(const std::vector<c10::IValue>& values) {
     return all;
 }
 
-const char* obstacle_of(const at::Tensor& tensor) {
-    if (tensor.is_quantized()) {
+const char* obstacle_of(const at::Tensor& tensor, bool quantised) {
+    if (tensor.is_quantized() && !quantised) {
         return "quantised operands: torch has no fp64 form of them";
     }
     if (!tensor.is_cpu() && !tensor.is_cuda()) {
@@ -77,11 +78,12 @@ const char* obstacle_of(const at::Tensor& tensor) {
 
 const char* obstacle(const c10::OperatorHandle& handle, c10::ArrayRef<const c10::IValue> arguments) {
     const char* found = nullptr;
+    const bool quantised = handle.schema().name() == "quantized::linear";
     const auto device = cuda_device(arguments);
     for (const c10::IValue& value : arguments) {
         each_tensor(value, [&](const at::Tensor& tensor) {
             if (found == nullptr) {
-                found = obstacle_of(tensor);
+                found = obstacle_of(tensor, quantised);
             }
             if (found == nullptr && tensor.is_cuda() && tensor.device() != *device) {
                 found = "operands on several devices";
@@ -130,6 +132,12 @@ class Check {
         if (row_.bound == Bound::exact && row_.own && precision() < 24) {
             finding_->not_checked =
                 "its choice of elements is computed in fp16 or bf16, in fp64 it is another one";
+            return;
+        }
+        if (row_.bound == Bound::quantised) {
+            const Allowance allowed = quantised_linear(operation_);
+            in_full({}, {}, allowed);
+            finding_->verdict = judge(finding_->outcome, allowed.words, false, &finding_->reason);
             return;
         }
         const std::vector<at::Tensor> results = tensors(operation_.results);
@@ -222,7 +230,13 @@ class Check {
             conclude("", true);
             return;
         }
-        Question question{row_, operation_.handle, arguments_, dense(expected)};
+        if (result.numel() == 0) {
+            finding_->reason = "no elements";
+            finding_->verdict = FUMI_VERDICT_PASS;
+            return;
+        }
+        Question question{
+            row_, operation_.handle, arguments_, dense(expected), &operation_, std::ldexp(1.0, -precision())};
         const Latitude latitude =
             row_.library && row_.bound == Bound::product ? latitude_of_product(operation_) : Latitude{};
         std::string words = compare_by_bound(result, question, latitude);
@@ -254,19 +268,15 @@ class Check {
                 both.at(over, allowed);
             }
         } else {
-            const Allowance allowed = widened(question, latitude);
-            words = allowed.words;
-            both.in_full(allowed);
+            words = in_full(result, question.reference, widened(question, latitude));
         }
         return words;
     }
 
     static Allowance widened(const Question& question, const Latitude& latitude) {
         Allowance allowed = allowance(question);
-        const std::optional<double> share =
-            allowed.allowed.defined() && latitude.each_term > 0 ? product_share(question) : std::nullopt;
-        if (share) {
-            const double root = (*share / question.row.factor - 4) / 2;
+        if (allowed.allowed.defined() && latitude.each_term > 0) {
+            const double root = (product_share(question) / question.row.factor - 4) / 2;
             allowed.allowed = allowed.allowed * latitude.coarser +
                               allowed.magnitude * (latitude.inputs + latitude.each_term * root * root);
             allowed.words += latitude.words;
@@ -316,6 +326,15 @@ class Check {
             finding_->outcome.worst = sample_->place(finding_->outcome.worst);
         }
         finding_->verdict = judge(finding_->outcome, words, exact, &finding_->reason);
+    }
+
+    std::string in_full(const at::Tensor& result, const at::Tensor& expected, const Allowance& allowed) {
+        if (allowed.value.defined()) {
+            compared(allowed.value, allowed.expected, false).in_full(allowed);
+        } else {
+            compared(result, expected, false).in_full(allowed);
+        }
+        return allowed.words;
     }
 
     Compared compared(const at::Tensor& result, const at::Tensor& expected, bool exact) {

@@ -26,13 +26,6 @@ Silent& silent() {
     return *handler;
 }
 
-bool is_number(const c10::Argument& argument) {
-    return argument.type()->kind() == c10::TypeKind::NumberType ||
-           (argument.type()->kind() == c10::TypeKind::OptionalType &&
-            argument.type()->castRaw<c10::OptionalType>()->getElementType()->kind() ==
-                c10::TypeKind::NumberType);
-}
-
 double round_number(double value, at::ScalarType type) {
     switch (type) {
         case at::kHalf:
@@ -91,6 +84,13 @@ c10::IValue raise_dtype(const c10::IValue& value) {
 }
 
 }  // namespace
+
+bool is_number(const c10::Argument& argument) {
+    return argument.type()->kind() == c10::TypeKind::NumberType ||
+           (argument.type()->kind() == c10::TypeKind::OptionalType &&
+            argument.type()->castRaw<c10::OptionalType>()->getElementType()->kind() ==
+                c10::TypeKind::NumberType);
+}
 
 struct Unseen::Guards {
     InScratch memory;
@@ -175,8 +175,9 @@ Arguments raised(const RunningOperation& operation, at::ScalarType number, bool 
         } else if (formal[i].name() == "dtype") {
             result.push_back(raise_dtype(value));
         } else {
-            result.push_back(
-                with_tensors(value, [&](const at::Tensor& t) { return raise_tensor(t, integers); }));
+            const bool counts = formal[i].name() == "fweights";
+            result.push_back(with_tensors(
+                value, [&](const at::Tensor& t) { return raise_tensor(t, integers && !counts); }));
         }
     }
     return result;
@@ -235,8 +236,10 @@ Arguments ones(const c10::FunctionSchema& schema, const Arguments& arguments) {
 
 Arguments moved(const Arguments& arguments, std::size_t which, double step) {
     Arguments result = arguments;
-    result[which] =
-        with_tensors(arguments[which], [&](const at::Tensor& tensor) { return tensor * (1 + step); });
+    const c10::IValue& value = arguments[which];
+    result[which] = value.isDouble() || value.isInt()
+                        ? c10::IValue(value.toScalar().toDouble() * (1 + step))
+                        : with_tensors(value, [&](const at::Tensor& tensor) { return tensor * (1 + step); });
     return result;
 }
 

@@ -63,7 +63,8 @@ std::vector<c10::IValue> run(const c10::OperatorHandle& operation, const Argumen
 std::vector<c10::IValue> run_image_by_image(const c10::OperatorHandle& convolution,
                                             const Arguments& arguments);
 
-bool is_floating(const c10::IValue& value);  // a tensor of a floating type
-bool is_complex(const c10::IValue& value);   // a tensor of a complex type
+bool is_floating(const c10::IValue& value);     // a tensor of a floating type
+bool is_complex(const c10::IValue& value);      // a tensor of a complex type
+bool is_number(const c10::Argument& argument);  // Scalar, or an optional one
 
 }  // namespace fumi::mapping

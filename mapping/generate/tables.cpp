@@ -18,7 +18,7 @@ struct Tables {
     std::map<std::string, std::string> op_to_api;    // aten::addmm -> torch.addmm
     std::map<std::string, std::string> op_to_bound;  // aten::addmm -> product, 1, true
     std::set<std::string> python_apis;
-    std::map<std::string, std::string> name_to_canonical;  // torch.Tensor.addmm -> torch.addmm, and itself
+    std::map<std::string, std::string> name_to_canonical;  // torch.Tensor.addmm, aten::addmm -> torch.addmm
 };
 
 [[noreturn]] void fail(const std::string& file, const YAML::Node& node, const std::string& what) {
@@ -76,6 +76,7 @@ void read_api(const std::string& file, const YAML::Node& row, bool library, Tabl
             name.insert(0, "aten::");
         }
         add(tables.op_to_api, name, api, file, op);
+        add(tables.name_to_canonical, name, api, file, op);
         tables.op_to_bound[name] = bound_of(file, row, library);
     }
     add(tables.name_to_canonical, api, api, file, row);

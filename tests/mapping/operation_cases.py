@@ -1,5 +1,6 @@
 """One call or more of each API of FuMi's torch_api.txt, on CPU tensors. `d` is the dtype of the operands."""
 import torch
+import torch.ao.nn.quantized.functional
 import torch.nn.functional as F
 
 
@@ -26,6 +27,16 @@ def indices(pool, *arguments):
 def spd(k, d):
     a = torch.randn(k, k)
     return (a @ a.T + k * torch.eye(k)).to(d)
+
+
+def quantised_linear(_):
+    x = torch.quantize_per_tensor(torch.randn(8, 33), 0.03, 120, torch.quint8)
+    weight = torch.randn(16, 33)
+    by_channel = torch.quantize_per_channel(weight, torch.rand(16) * 0.02 + 0.03, torch.zeros(16, dtype=torch.int64), 0,
+                                             torch.qint8)
+    for w in (torch.quantize_per_tensor(weight, 0.04, 0, torch.qint8), by_channel):
+        for bias in (None, torch.randn(16)):
+            torch.ao.nn.quantized.functional.linear(x, w, bias, scale=0.2, zero_point=110)
 
 
 _CALLS = {
@@ -163,5 +174,4 @@ _METHODS |= {name: (lambda d, name=name: getattr(n(20, 30, d=d), name)(n(20, 30,
 
 CASES = {f"torch.nn.functional.{name}": call for name, call in _CALLS.items()}
 CASES |= {f"torch.Tensor.{name}": call for name, call in _METHODS.items()}
-# The one API that cannot be called so: its weight is packed, and torch has no fp64 form of quantised operands.
-NOT_YET = {"torch.nn.quantized.functional.linear": "quantised operands: torch has no fp64 form of them"}
+CASES["torch.nn.quantized.functional.linear"] = quantised_linear

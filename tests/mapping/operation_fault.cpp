@@ -53,6 +53,11 @@ void fault(const c10::OperatorHandle& operation, c10::DispatchKeySet keys, torch
     if (first.isTensor()) {
         // A view (adjoint, a copy-free max_pool) must not spoil what it looks at.
         const at::Tensor& result = first.toTensor();
+        if (result.is_quantized()) {
+            first = at::_make_per_tensor_quantized_tensor(at::bitwise_xor(result.int_repr(), 2),
+                                                          result.q_scale(), result.q_zero_point());
+            return;
+        }
         const bool writes = operation.schema().is_mutable();
         at::Tensor own = writes || result.is_sparse() ? result : result.clone();
         spoil(own);
