@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from operations import Watch
 
 watch = Watch()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_entered():
     yield
