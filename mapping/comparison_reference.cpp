@@ -226,10 +226,14 @@ void bound_attention(const RunningOperation& raised_operation, int bits, KnownRe
 }
 
 // The rows' bounds are in units of u: where each step rounds to the operands' type, u is that type's.
-void bound_by_row(const Operation& row, const RunningOperation& raised_operation, int bits,
-                  KnownReference* known) {
-    known->allowed =
-        allowance({row, raised_operation.handle, raised_operation.arguments, dense(known->results[0])});
+// given: the operation with the program's own arguments, and its result in the program's type.
+void bound_by_row(const Operation& row, const RunningOperation& given,
+                  const RunningOperation& raised_operation, int bits, KnownReference* known) {
+    known->allowed = allowance({row, raised_operation.handle, raised_operation.arguments,
+                                dense(known->results[0]), &given, 0x1p-24});
+    if (known->allowed.value.defined()) {
+        known->allowed = {};  // a residual of torch's own result
+    }
     if (known->allowed.allowed.defined() && bits < 24) {
         known->composed = {known->allowed.allowed * std::ldexp(1.0, 24 - bits), known->allowed.magnitude, ""};
     }
@@ -262,6 +266,7 @@ KnownReference reference(const Operation& row, RunningOperation operation, at::S
     cast_as_autocast(&operation, output);
     const Unseen unseen;
     const int bits = std::min(narrowest(operation), bits_of(output));
+    RunningOperation given = operation;
     operation.arguments = raised(operation, row.bound == Bound::exact ? output : at::kFloat, false);
     for (const c10::IValue& value : run(operation.handle, operation.arguments)) {
         each_tensor(value, [&](const at::Tensor& tensor) { known.results.push_back(tensor); });
@@ -273,7 +278,8 @@ KnownReference reference(const Operation& row, RunningOperation operation, at::S
     } else if (row.bound == Bound::exact) {
         known.exact = true;
     } else if (at::isFloatingType(output)) {
-        bound_by_row(row, operation, bits, &known);
+        given.results = {known.results[0].to(output)};
+        bound_by_row(row, given, operation, bits, &known);
     }
     return known;
 }

@@ -1,6 +1,7 @@
 """torch's operations on CPU tensors, seen and rerun in fp64: the program's numbers stay, the outermost operation answers."""
 import ctypes
 import os
+import re
 
 import pytest
 import torch
