@@ -117,8 +117,8 @@ at::Tensor with_draws_of(const at::Tensor& result, const c10::OperatorHandle& ha
         return dropped_out(own, x, arguments.at(1).toDouble());
     }
     if (name == "aten::rrelu" || name == "aten::rrelu_") {
-        const double lower = argument(handle, arguments, "lower")->toDouble();
-        const double upper = argument(handle, arguments, "upper")->toDouble();
+        const double lower = argument(handle, arguments, "lower").value_or(c10::IValue(0.0)).toDouble();
+        const double upper = argument(handle, arguments, "upper").value_or(c10::IValue(1.0)).toDouble();
         const at::Tensor slope = own.to(at::kDouble).clamp(x * upper, x * lower);
         return at::where(x < 0, slope, x);
     }
