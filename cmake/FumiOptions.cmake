@@ -2,9 +2,9 @@
 
 option(FUMI_BUILD_TESTS "Build the GoogleTest units and register the end-to-end tests" ON)
 option(FUMI_BUILD_BENCH "Build the benchmark programs in tests/bench" OFF)
-set(FUMI_SANITIZE "" CACHE STRING "Sanitizers for every target, as -fsanitize takes them: address,undefined or thread")
+set(FUMI_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address,undefined or thread")
 set(FUMI_CUDA_ARCHITECTURES "80;90;100;120" CACHE STRING
-    "GPU architectures (sm_NN) that the kernels are compiled for; PTX is added for the last")
+    "GPU architectures (sm_NN) that the kernels are compiled for; PTX is added for the last; none: no GPU code at all")
 set(FUMI_PYTHON "" CACHE FILEPATH "The Python that has torch; default: .venv/bin/python, else python3 on the PATH")
 
 set(CMAKE_CXX_STANDARD 20)
@@ -27,8 +27,10 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
 
 find_program(FUMI_CCACHE ccache)
 if(FUMI_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${FUMI_CCACHE})
-  set(CMAKE_C_COMPILER_LAUNCHER ${FUMI_CCACHE})
+  # A build beside this one (build/release, build/asan) shares what both compile alike.
+  set(fumi_launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${FUMI_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${fumi_launcher})
+  set(CMAKE_C_COMPILER_LAUNCHER ${fumi_launcher})
 endif()
 
 add_library(fumi_flags INTERFACE)
@@ -36,9 +38,17 @@ target_compile_options(fumi_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Werror>)
 target_include_directories(fumi_flags INTERFACE ${PROJECT_SOURCE_DIR})
 if(FUMI_SANITIZE)
-  target_compile_options(fumi_flags INTERFACE -fsanitize=${FUMI_SANITIZE} -fno-omit-frame-pointer)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-O1> -fsanitize=${FUMI_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(fumi_flags INTERFACE -fsanitize=${FUMI_SANITIZE})
 endif()
+
+# What this directory and those below it compile is not instrumented: the software device and the tests, which are loaded
+# into nobody's program. They compile as in build/release and run as fast. ThreadSanitizer must see every access.
+macro(fumi_not_instrumented)
+  if(FUMI_SANITIZE AND NOT FUMI_SANITIZE MATCHES thread)
+    set_property(DIRECTORY PROPERTY COMPILE_OPTIONS "")
+  endif()
+endmacro()
 
 # A sanitizer's runtime must be the first library of a process whose program is not instrumented (python) and which loads
 # instrumented libraries: FUMI_SANITIZER_PRELOAD goes in front of any LD_PRELOAD.
