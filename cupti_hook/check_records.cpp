@@ -18,7 +18,8 @@ void fill_precision(CheckRecord& record, const rerun::Entry& entry, const rerun:
                     const ErrorStats& stats, const rerun::Slot& slot) {
     ErrorStats whole = stats;
     const GemmProblem& problem = entry.call.problem;
-    if (whole.worst_index >= 0) whole.worst_index += check.first_column * problem.m;
+    for (std::int64_t* index : {&whole.worst_index, &whole.unlikely_index})
+        if (*index >= 0) *index += check.first_column * problem.m;
     Assessment found = entry.dnn_contract != nullptr
                            ? rerun::assess(whole, *entry.dnn_contract, *entry.call.dnn)
                            : assess(whole, *entry.contract, problem);

@@ -37,6 +37,12 @@ struct ErrorStats {
     double sum_floor =
         0;  // sum of the variance of e/sqrt(Q) that a legal accumulation and output rounding explain
     std::uint64_t bits_elements = 0;
+    // The least likely error within B that the second look found no excuse for (docs/numerics: section 3):
+    // over what rounding gives, its eta, its element, and its share of see. excused: how many were excused.
+    double unlikely_ratio = 0, unlikely_eta = 0, unlikely_value = 0, unlikely_reference = 0,
+           unlikely_share = 0;
+    std::int64_t unlikely_index = -1;
+    std::uint64_t excused = 0;
     // The Python FuMi's measures, where BoundNumbers::measures asks for them: norms, and max |C - R| / |C +
     // R|.
     double sum_abs_c = 0, max_abs_c = 0, max_abs_r = 0, max_symmetric = 0;

@@ -48,7 +48,9 @@ struct GemmCheckParams {
     Coverage coverage;
     ErrorStats* partials = nullptr;  // device scratch, one per block
     const ResultSlot* replayed =
-        nullptr;  // merged slot: each replay draws another sample; null: the seed alone
+        nullptr;                // merged slot: each replay draws another sample; null: the seed alone
+    std::int32_t unlikely = 0;  // errors within B are judged by what rounding gives, too
+    std::int32_t reserved = 0;
 };
 
 enum class MergeMode : std::int32_t { once, accumulate };
@@ -59,6 +61,10 @@ struct MergeParams {
     std::uint64_t sequence = 0;  // once: what slot->sequence becomes
     MergeMode mode = MergeMode::once;
 };
+
+// Lengths of sums whose unlikely errors are looked for: fewer roundings are not normal, more take long to
+// replay.
+inline constexpr std::int64_t kFewestUnlikely = 32, kMostUnlikely = 8192;
 
 inline constexpr unsigned kCheckThreads = 256;
 inline constexpr unsigned kMergeThreads = 64;

@@ -133,6 +133,24 @@ GemmCheckPlan plan_gemm_check(const GemmProblem& problem, const Coverage& covera
     return plan;
 }
 
+namespace {
+
+// Chains of FMA on fp32 numbers, added without an epilogue that rounds otherwise: what numerics.md has
+// measured.
+bool judges_unlikely(const GemmProblem& problem, const Contract& contract,
+                     const Coverage& coverage) noexcept {
+    const auto single = [](DataType type) { return type == DataType::f32; };
+    const auto none = [](const Scale& scale) { return scale.kind == ScaleKind::none; };
+    const BoundNumbers& bound = contract.bound;
+    return coverage.sampled == 0 && single(problem.a.type) && single(problem.b.type) &&
+           single(problem.d.type) && bound.accumulator_bits == 24 && bound.beta_t == 0 &&
+           bound.input_error == 0 && contract.componentwise && none(problem.scale_a) &&
+           none(problem.scale_b) && none(problem.scale_c) && none(problem.scale_d) &&
+           problem.k >= kFewestUnlikely && problem.k <= kMostUnlikely;
+}
+
+}  // namespace
+
 GemmCheckParams make_check_params(const GemmProblem& problem, const Contract& contract,
                                   const Coverage& coverage, void* scratch,
                                   const ResultSlot* replayed) noexcept {
@@ -142,6 +160,7 @@ GemmCheckParams make_check_params(const GemmProblem& problem, const Contract& co
     params.coverage = coverage;
     params.partials = static_cast<ErrorStats*>(scratch);
     params.replayed = replayed;
+    params.unlikely = judges_unlikely(problem, contract, coverage) ? 1 : 0;
     return params;
 }
 

@@ -335,7 +335,7 @@ FUMI_DEVICE void merge_threads(const B& block, ErrorStats* slots, StatsState& st
     });
 }
 
-inline constexpr int kStatsSlots = 32;
+inline constexpr int kStatsSlots = 16;
 
 template <class G, class B, class SumsState, class StatsState>
 FUMI_DEVICE void gemm_check(const B& block, const GemmCheckParams& params, Shared<G>& shared, SumsState& sums,

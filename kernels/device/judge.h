@@ -4,6 +4,7 @@
 #include "kernels/device/repeats.h"
 #include "kernels/device/stats.h"
 #include "kernels/device/sums.h"
+#include "kernels/device/unlikely.h"
 
 namespace fumi::FUMI_TARGET {
 
@@ -380,6 +381,48 @@ FUMI_DEVICE void widen(const ErrorStats& stats, const BoundNumbers& bound, Secon
     if (stats.mismatches == 0) within(fmax(look.repeats, look.from_replay()));
 }
 
+// An error within B that 8 standard deviations of what its sum rounds to nearest do not reach, and that no
+// order of summation excuses.
+template <class Products>
+FUMI_DEVICE_CALL void judge_unlikely(ErrorStats& stats, const GemmCheckParams& params,
+                                     const ElementSums& sums, const Reference& reference, const Output& out,
+                                     std::int64_t index, SecondLook<Products>& look) {
+    const BoundNumbers& bound = params.bound;
+    const auto [e, b] = gap_of(bound, out);
+    if (e > b || !(sums.q > 0) || !(reference.alpha > 0)) return;
+    const double k = static_cast<double>(params.problem.k), s = sums.s.re.hi, z = sums.z.re;
+    const double u2 = bound.u_acc * bound.u_acc, a2 = reference.alpha * reference.alpha;
+    // As in count_bits. Products may be rounded before they are added, and alpha's, beta's and the bias's
+    // terms are.
+    const double walk = 0.18037 * u2 * a2 * (fmax(z * z / k, k * s * s / 3) + k * sums.q / 2);
+    const double terms = fabs(out.reference.re.hi) + reference.addend_g;
+    const double rest = u2 * (a2 * sums.q + terms * terms);
+    const double flushed = (k + 1) * bound.underflow * (1 + reference.alpha);
+    const double beyond = (e - flushed) * (e - flushed) / (kUnlikelySigmas * kUnlikelySigmas);
+    if (e <= flushed || beyond <= walk + rest) return;
+    if (stats.excused >= kMostExcused || stats.unlikely_ratio > 1 || stats.mismatches > 0) return;
+    const double repeats = look.from_repeats();
+    double worst = walk * repeats;
+    if (beyond > worst + rest) {
+        for_each_order(params.problem.k, [&](const SumOrder& order) {
+            const OrderNoise noise = noise_of(order, params.problem.k, bound.accumulator_bits, look.products);
+            const double strayed = 2 * noise.strayed / kUnlikelySigmas;
+            worst = fmax(worst, a2 * fmax(noise.variance * repeats, strayed * strayed));
+            return beyond <= worst + rest;
+        });
+    }
+    if (beyond <= worst + rest) {
+        ++stats.excused;
+        return;
+    }
+    stats.unlikely_ratio = e / (kUnlikelySigmas * sqrt(worst + rest) + flushed);
+    stats.unlikely_eta = e / (bound.u * out.g);
+    stats.unlikely_value = out.value.re;
+    stats.unlikely_reference = out.reference.re.hi;
+    stats.unlikely_share = e * e / (a2 * sums.q);
+    stats.unlikely_index = index;
+}
+
 template <class Products>
 FUMI_DEVICE_CALL void judge_element(ErrorStats& stats, const Memory& memory, const GemmCheckParams& params,
                                     const Factors& factors, const ElementSums& sums, const Position& at,
@@ -407,6 +450,7 @@ FUMI_DEVICE_CALL void judge_element(ErrorStats& stats, const Memory& memory, con
         if (linear && factors.product && out.reference.re.hi == unsaturated.reference.re.hi) {
             count_bits(stats, bound, problem, sums, reference, out, factors.scale_d,
                        [&] { return look.from_repeats(); });
+            if (params.unlikely != 0) judge_unlikely(stats, params, sums, reference, out, index, look);
         }
     }
     if (problem.aux.type == DataType::none) return;

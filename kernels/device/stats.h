@@ -22,6 +22,16 @@ FUMI_DEVICE_CALL void merge(ErrorStats& into, const ErrorStats& from) {
         into.worst_value = from.worst_value;
         into.worst_reference = from.worst_reference;
     }
+    if (from.unlikely_ratio > into.unlikely_ratio ||
+        (from.unlikely_ratio == into.unlikely_ratio && from.unlikely_index < into.unlikely_index)) {
+        into.unlikely_ratio = from.unlikely_ratio;
+        into.unlikely_eta = from.unlikely_eta;
+        into.unlikely_value = from.unlikely_value;
+        into.unlikely_reference = from.unlikely_reference;
+        into.unlikely_share = from.unlikely_share;
+        into.unlikely_index = from.unlikely_index;
+    }
+    into.excused += from.excused;
     into.elements += from.elements;
     into.nonfinite += from.nonfinite;
     into.nonfinite_reference += from.nonfinite_reference;

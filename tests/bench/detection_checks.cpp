@@ -51,8 +51,8 @@ GemmProblem CheckedCall::touched_rows() const {
 
 bool CheckedCall::flags(const ErrorStats& stats, const GemmProblem& problem) const {
     if (broken(stats)) return true;
-    if (!whole_) return false;
     Assessment a = assess(stats, product_.contract, problem);
+    if (!whole_) return a.verdict == Judgement::fail;
     if (precision_applies(problem))
         add_precision(a, find_precision(test::run_precision(problem, product_.contract, seed_),
                                         product_.contract, problem));

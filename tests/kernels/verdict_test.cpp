@@ -118,6 +118,32 @@ TEST(Verdict, Pass) {
     EXPECT_NE(a.reason.find("fp32 FMA"), std::string::npos) << a.reason;
 }
 
+// Where the other errors are as large as expected, one that rounding cannot give is a fault though B allows
+// it.
+TEST(Verdict, AnUnlikelyErrorFailsWhereAllOthersAreAsExpected) {
+    ErrorStats s = clean_stats();
+    s.unlikely_ratio = 2;
+    s.unlikely_eta = 8;
+    s.unlikely_index = 23;
+    s.unlikely_share = 5 * s.see;
+    s.see += s.unlikely_share;
+    const Contract fp32 = contract_for(CallFacts{});
+    const Assessment a = assess(s, fp32, problem_of(10, 10, 1));
+    EXPECT_EQ(a.verdict, Judgement::fail);
+    EXPECT_EQ(a.backward_error / a.bound, 2);
+    EXPECT_EQ(
+        a.reason.find("row 3, column 2 is 0 where the reference is 0: 2 times what rounding in fp32 FMA"), 0)
+        << a.reason;
+    s.see += 2 * s.sum_floor;
+    EXPECT_EQ(assess(s, fp32, problem_of(10, 10, 1)).verdict, Judgement::pass)
+        << "this kernel adds otherwise";
+    ErrorStats parts = clean_stats();
+    merge_stats(parts, s);
+    merge_stats(parts, clean_stats());
+    EXPECT_EQ(parts.unlikely_index, 23);
+    EXPECT_EQ(parts.unlikely_share, s.unlikely_share);
+}
+
 TEST(Verdict, LargeRelativeErrorsOfTheDataArePass) {
     ErrorStats s = clean_stats();
     s.max_rel_err = 0.3;
