@@ -28,7 +28,9 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
 find_program(FUMI_CCACHE ccache)
 if(FUMI_CCACHE)
   # A build beside this one (build/release, build/asan) shares what both compile alike.
-  set(fumi_launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${FUMI_CCACHE})
+  # Precompiled headers need the sloppiness that ccache's manual asks for.
+  set(fumi_launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros ${FUMI_CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${fumi_launcher})
   set(CMAKE_C_COMPILER_LAUNCHER ${fumi_launcher})
 endif()
