@@ -26,7 +26,8 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::opti
     return at::linear(x, weight, bias);
 }
 
-at::Tensor off_by_little(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
+at::Tensor off_by_little(const at::Tensor& x, const at::Tensor& weight,
+                         const std::optional<at::Tensor>& bias) {
     return at::linear(x, weight, bias) * 1.001;
 }
 
@@ -34,8 +35,10 @@ void known_function() {
     const at::Tensor x = at::randn({8, 16}), weight = at::randn({4, 16});
     const std::optional<at::Tensor> bias = at::randn({4});
     const auto right = fumi::compare("linear", linear, by_hand, x, weight, bias);
-    expect(right.out.equal(at::linear(x, weight, bias)), "the first one's result comes back", right.comparison);
-    expect(right.comparison.verdict == "pass" && right.comparison.measures.size() == 3, "right is right", right.comparison);
+    expect(right.out.equal(at::linear(x, weight, bias)), "the first one's result comes back",
+           right.comparison);
+    expect(right.comparison.verdict == "pass" && right.comparison.measures.size() == 3, "right is right",
+           right.comparison);
     expect(right.comparison.name == "torch.nn.functional.linear", "the name is torch's", right.comparison);
     const auto wrong = fumi::compare("torch.nn.functional.linear", linear, off_by_little, x, weight, bias);
     expect(wrong.comparison.verdict == "fail" && wrong.comparison.measures[1].verdict == "pass" &&
@@ -50,9 +53,13 @@ void undisturbed() {
     const auto written = fumi::compare("doubled", twice, in_place, x);
     expect(x.equal(at::ones({5})) && written.comparison.max_rel_err() == 0, "the second one writes copies",
            written.comparison);
-    const auto throwing = [](const at::Tensor& t) -> at::Tensor { throw std::runtime_error("broken\nhere"); return t; };
+    const auto throwing = [](const at::Tensor& t) -> at::Tensor {
+        throw std::runtime_error("broken\nhere");
+        return t;
+    };
     const auto thrown = fumi::compare("doubled", twice, throwing, x);
-    expect(thrown.comparison.not_checked == "the second function: broken", "what it throws is a reason", thrown.comparison);
+    expect(thrown.comparison.not_checked == "the second function: broken", "what it throws is a reason",
+           thrown.comparison);
     const auto random = [](const at::Tensor& t) { return at::rand_like(t); };
     at::manual_seed(3);
     const at::Tensor after = (at::rand({5}), at::rand({5}));
@@ -64,7 +71,9 @@ void undisturbed() {
 
 void several_results() {
     const auto both = [](const at::Tensor& t) { return std::vector<at::Tensor>{t + 1, t.argsort()}; };
-    const auto apart = [](const at::Tensor& t) { return std::vector<at::Tensor>{t + 1, t.argsort(-1, true)}; };
+    const auto apart = [](const at::Tensor& t) {
+        return std::vector<at::Tensor>{t + 1, t.argsort(-1, true)};
+    };
     const auto shorter = [](const at::Tensor& t) { return std::vector<at::Tensor>{t + 1}; };
     const at::Tensor x = at::arange(5, at::kFloat);
     expect(fumi::compare("several", both, both, x).comparison.verdict.empty(), "no bound, no verdict", {});
