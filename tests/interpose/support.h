@@ -16,12 +16,6 @@
 
 #include "cupti_hook/interpose/interpose.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FUMI_SANITIZED 1
-#else
-#define FUMI_SANITIZED 0
-#endif
-
 namespace fumi::interpose {
 
 inline std::string fixture(const std::string& file) {

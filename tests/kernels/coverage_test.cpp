@@ -171,12 +171,14 @@ TEST(Plan, RefusesWhatItCannotCheck) {
     EXPECT_STREQ(plan_gemm_check(empty, full_coverage(empty), 4096).reason, "no elements");
 }
 
+#ifndef FUMI_NO_GPU_CODE
 TEST(Fatbin, IsAFatbinary) {
     ASSERT_GT(fatbin_bytes(), 1000u);
     std::uint32_t magic = 0;
     std::memcpy(&magic, fatbin(), sizeof magic);
     EXPECT_EQ(magic, 0xba55ed50u);
 }
+#endif
 
 }  // namespace
 }  // namespace fumi::test
