@@ -14,6 +14,7 @@
 #include "fumi_api_names.h"
 #include "mapping/api_table.h"
 #include "mapping/attention_bound.h"
+#include "mapping/operation_check.h"
 #include "mapping/operation_question.h"
 #include "mapping/operation_rerun.h"
 
@@ -192,45 +193,19 @@ void cast_as_autocast(RunningOperation* operation, at::ScalarType output) {
     }
 }
 
-int bits_of(at::ScalarType type) {
-    return type == at::kHalf ? 11 : type == at::kBFloat16 ? 8 : 24;
-}
-
-int narrowest(const RunningOperation& operation) {
-    int bits = 24;
-    for (const c10::IValue& value : operation.arguments) {
-        if (is_floating(value)) {
-            bits = std::min(bits, bits_of(value.toTensor().scalar_type()));
-        }
-    }
-    return bits;
-}
-
-void bound_attention(const RunningOperation& raised_operation, int bits, KnownReference* known) {
-    Attention attention;
-    attention.query = argument(raised_operation, "query").toTensor();
-    attention.key = argument(raised_operation, "key").toTensor();
-    attention.value = argument(raised_operation, "value").toTensor();
-    if (const c10::IValue mask = argument(raised_operation, "attn_mask"); mask.isTensor()) {
-        attention.mask = mask.toTensor();
-    }
-    attention.causal = argument(raised_operation, "is_causal").toBool();
-    if (const c10::IValue scale = argument(raised_operation, "scale"); scale.isDouble()) {
-        attention.scale = scale.toDouble();
-    }
-    const AttentionBound bound = attention_bound(attention, bits);
-    known->allowed = {bound.fused, bound.magnitude, "fp32 scores and sums"};
-    if (bits < 24) {
-        known->composed = {bound.composed, bound.magnitude, ""};
-    }
-}
-
 // The rows' bounds are in units of u: where each step rounds to the operands' type, u is that type's.
 // given: the operation with the program's own arguments, and its result in the program's type.
 void bound_by_row(const Operation& row, const RunningOperation& given,
-                  const RunningOperation& raised_operation, int bits, KnownReference* known) {
-    known->allowed = allowance({row, raised_operation.handle, raised_operation.arguments,
-                                dense(known->results[0]), &given, 0x1p-24});
+                  const RunningOperation& raised_operation, KnownReference* known) {
+    const Question question{
+        row, raised_operation.handle, raised_operation.arguments, dense(known->results[0]), &given, 0x1p-24};
+    const int bits = precision_of_operands(given);
+    if (row.bound == Bound::attention) {
+        known->allowed = attention_bound(question, Steps::fused);
+        known->composed = bits < 24 ? attention_bound(question, Steps::composed) : Allowance{};
+        return;
+    }
+    known->allowed = widened(question, latitude_of(question));
     if (known->allowed.value.defined()) {
         known->allowed = {};  // a residual of torch's own result
     }
@@ -265,7 +240,6 @@ KnownReference reference(const Operation& row, RunningOperation operation, at::S
     }
     cast_as_autocast(&operation, output);
     const Unseen unseen;
-    const int bits = std::min(narrowest(operation), bits_of(output));
     RunningOperation given = operation;
     operation.arguments = raised(operation, row.bound == Bound::exact ? output : at::kFloat, false);
     for (const c10::IValue& value : run(operation.handle, operation.arguments)) {
@@ -273,13 +247,11 @@ KnownReference reference(const Operation& row, RunningOperation operation, at::S
     }
     if (known.results.empty()) {
         known.obstacle = "its result is no tensor";
-    } else if (std::strcmp(row.op, attention_op) == 0) {
-        bound_attention(operation, bits, &known);
     } else if (row.bound == Bound::exact) {
         known.exact = true;
     } else if (at::isFloatingType(output)) {
         given.results = {known.results[0].to(output)};
-        bound_by_row(row, given, operation, bits, &known);
+        bound_by_row(row, given, operation, &known);
     }
     return known;
 }

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string_view>
 
+#include "mapping/attention_bound.h"
 #include "mapping/operation_cheap.h"
 #include "mapping/operation_question.h"
 
@@ -274,6 +275,11 @@ Allowance loss(const Question& q) {
     return {magnitude * share, magnitude, words + ", and (2 sqrt(N) + 2) u of their sum"};
 }
 
+// The program lets attention's own chain of operations round each step to 16 bits.
+bool reduced_attention() {
+    return at::globalContext().allowFP16BF16ReductionMathSDP();
+}
+
 }  // namespace
 
 double product_share(const Question& q) {
@@ -341,7 +347,7 @@ Allowance allowance(const Question& q) {
         case Bound::matrix_power:
             return q.get("n").toInt() < 0 ? inverse_power(q) : product(q);
         case Bound::attention:
-            return attention(q);
+            return attention_bound(q, reduced_attention() ? Steps::composed : Steps::fused);
         case Bound::incomplete_gamma:
             return incomplete_gamma(q);
         case Bound::running_logsumexp:
@@ -353,6 +359,21 @@ Allowance allowance(const Question& q) {
             break;
     }
     return {};
+}
+
+Latitude latitude_of(const Question& q) {
+    return q.row.library && q.row.bound == Bound::product ? latitude_of_product(*q.operation) : Latitude{};
+}
+
+Allowance widened(const Question& q, const Latitude& latitude) {
+    Allowance allowed = allowance(q);
+    if (allowed.allowed.defined() && latitude.each_term > 0) {
+        const double root = (product_share(q) / q.row.factor - 4) / 2;
+        allowed.allowed = allowed.allowed * latitude.coarser +
+                          allowed.magnitude * (latitude.inputs + latitude.each_term * root * root);
+        allowed.words += latitude.words;
+    }
+    return allowed;
 }
 
 }  // namespace fumi::mapping

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "mapping/api_table.h"
+#include "mapping/operation_device.h"
 #include "mapping/operation_rerun.h"
 
 namespace fumi::mapping {
@@ -21,5 +22,9 @@ struct Allowance {
 // Needs an Unseen; throws what torch throws.
 struct Question;
 Allowance allowance(const Question& question);
+
+// The same, and what the libraries' kernels may round besides; `latitude` is that of the question.
+Allowance widened(const Question& question, const Latitude& latitude);
+Latitude latitude_of(const Question& question);
 
 }  // namespace fumi::mapping

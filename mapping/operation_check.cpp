@@ -44,6 +44,18 @@ const NumberFormat* format_of(at::ScalarType type) noexcept {
     }
 }
 
+int precision_of_operands(const RunningOperation& operation) {
+    int narrowest = 24;
+    for (const auto* values : {&operation.arguments, &operation.results}) {
+        for (const c10::IValue& value : *values) {
+            const NumberFormat* const format =
+                is_floating(value) ? format_of(value.toTensor().scalar_type()) : nullptr;
+            narrowest = std::min(narrowest, format != nullptr ? format->precision : 24);
+        }
+    }
+    return narrowest;
+}
+
 namespace {
 
 // The tensors of a result list, in order.
@@ -237,8 +249,7 @@ class Check {
         }
         Question question{
             row_, operation_.handle, arguments_, dense(expected), &operation_, std::ldexp(1.0, -precision())};
-        const Latitude latitude =
-            row_.library && row_.bound == Bound::product ? latitude_of_product(operation_) : Latitude{};
+        const Latitude latitude = latitude_of(question);
         std::string words = compare_by_bound(result, question, latitude);
         if (finding_->outcome.mismatches > 0 && operation_.generators != nullptr &&
             !compare_by_shown_draws(result)) {
@@ -271,17 +282,6 @@ class Check {
             words = in_full(result, question.reference, widened(question, latitude));
         }
         return words;
-    }
-
-    static Allowance widened(const Question& question, const Latitude& latitude) {
-        Allowance allowed = allowance(question);
-        if (allowed.allowed.defined() && latitude.each_term > 0) {
-            const double root = (product_share(question) / question.row.factor - 4) / 2;
-            allowed.allowed = allowed.allowed * latitude.coarser +
-                              allowed.magnitude * (latitude.inputs + latitude.each_term * root * root);
-            allowed.words += latitude.words;
-        }
-        return allowed;
     }
 
     bool explained_by_partial_sums(const at::Tensor& result, const Question& question,
@@ -346,17 +346,12 @@ class Check {
     // The bits of the arithmetic. A single kernel computes fp16 and bf16 in fp32; what is composed of several
     // rounds between them.
     int precision() const {
-        int narrowest = 24;
-        for (const auto* values : {&operation_.arguments, &operation_.results}) {
-            for (const c10::IValue& value : *values) {
-                const NumberFormat* const format =
-                    is_floating(value) ? format_of(value.toTensor().scalar_type()) : nullptr;
-                narrowest = std::min(narrowest, format != nullptr ? format->precision : 24);
-            }
+        if (row_.bound == Bound::attention) {
+            return 24;  // its bound knows of the operands' type
         }
         const bool composed = !row_.library && operation_.handle.hasKernelForDispatchKey(
                                                    c10::DispatchKey::CompositeImplicitAutograd);
-        return row_.own || composed ? narrowest : 24;
+        return row_.own || composed ? precision_of_operands(operation_) : 24;
     }
 
     const Operation row_;

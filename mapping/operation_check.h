@@ -25,6 +25,10 @@ Finding check_operation(const Operation& row, const RunningOperation& operation,
 
 // fp32, fp16, bf16, fp64; nullptr for other types.
 const NumberFormat* format_of(at::ScalarType type) noexcept;
+
+// The bits of the narrowest floating operand or result, 24 at most.
+int precision_of_operands(const RunningOperation& operation);
+
 std::string sizes_text(const at::Tensor& tensor);  // [64, 32]
 std::string type_text(const at::Tensor& tensor);   // fp32
 

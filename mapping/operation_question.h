@@ -92,7 +92,6 @@ Allowance matrix_exponential(const Question& q);
 Allowance inverse_power(const Question& q);
 
 // operation_bounds_special.cpp
-Allowance attention(const Question& q);
 Allowance incomplete_gamma(const Question& q);
 Allowance running_logsumexp(const Question& q);
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from operations import Watch
 
+import fumi
+
 watch = Watch()
 fault = ctypes.CDLL(os.environ["FUMI_OPERATION_FAULT"])
 fault.fault_plant.argtypes = [ctypes.c_char_p, ctypes.c_double]
@@ -123,6 +125,22 @@ def test_tf32_and_split_k_are_granted_where_torch_allows_them():
         torch.backends.cuda.matmul.allow_tf32 = False
     assert [told.verdict for told in found] == ["pass"] and "TF32" in found[0].reason, watch.seen
     assert [told.verdict for told in planted("aten::matmul", lambda: x @ w, 1.0002)] == ["fail"], watch.seen
+
+
+@pytest.mark.parametrize("function, shapes, allows", [
+    (F.linear, [(4, 64), (5, 64)], torch.backends.cuda.matmul),
+    (F.conv2d, [(1, 8, 6, 6), (4, 8, 3, 3)], torch.backends.cudnn),
+    (F.scaled_dot_product_attention, [(1, 2, 9, 16)] * 3, torch.backends.cuda.matmul),
+], ids=["linear", "conv2d", "attention"])
+def test_comparisons_grant_tf32_where_torch_allows_it(function, shapes, allows):
+    operands = [torch.randn(*shape, device=cuda) for shape in shapes]
+    before = allows.allow_tf32
+    for allowed, verdict in ((True, "pass"), (False, "fail")):
+        allows.allow_tf32 = allowed
+        found = fumi.compare(function, lambda *given: function(*given) * 1.0002, operands)
+        allows.allow_tf32 = before
+        assert [m.verdict for m in found.measures] == [verdict, "pass", verdict], found
+        assert ("TF32" in found.measures[2].reason) == allowed, found
 
 
 def test_reduced_precision_reduction_is_a_warning():
