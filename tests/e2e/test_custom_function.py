@@ -2,10 +2,11 @@
 import sys
 
 import pytest
-from support import BUILD, ROOT, Session, execute, fumi
+from support import BUILD, ROOT, Session, execute, fumi, plain_binary
 
 LLAMA = ROOT / "tools" / "examples" / "llama_attention.py"
-TRAINER = BUILD / "bin" / "train_mlp"
+TRAINER = BUILD / "tests" / "e2e" / "libtorch" / "train_mlp"
+PREFIX = BUILD / "tests" / "e2e" / "prefix"  # FuMi installed, which the trainer was built against
 PACKAGE = {"PYTHONPATH": ROOT / "tools" / "python", "FUMI_LIB_DIR": BUILD / "lib"}
 SDPA = "torch.nn.functional.scaled_dot_product_attention"
 
@@ -63,8 +64,8 @@ def test_thresholds_judge_what_has_no_bound_and_other_modes_leave_it_out(tmp_pat
 def test_libtorch_without_python(tmp_path, device):
     session = tmp_path / "trainer.fumi"
     plain = fumi("run", "--device", "soft", "--mode", "off", "--", TRAINER, device)
-    run = fumi("run", "--device", "soft", "--operations", "on", "--mode", "trace,improve_precision,custom_function", "-o", session, "--",
-               TRAINER, device)
+    run = execute([PREFIX / "bin" / "fumi", "run", "--device", "soft", "--operations", "on", "--mode",
+                   "trace,improve_precision,custom_function", "-o", session, "--", TRAINER, device])
     assert run.stdout == plain.stdout and run.stdout.count("loss") == 3
     file = Session(session)
     assert file.failing_calls() == [] and file.unexplained() == []
@@ -76,3 +77,7 @@ def test_libtorch_without_python(tmp_path, device):
     assert file.one("select count(*) from checks where mode = 'custom_function' and verdict = 'pass'") == 3
     if device == "cpu":
         assert execute([TRAINER, device]).stdout == run.stdout  # and without FuMi
+    else:  # and without the launcher
+        injected = plain_binary(TRAINER, device, inject=PREFIX / "lib" / "libfumi_cupti.so", check=True, FUMI_OUTPUT=tmp_path / "injected.fumi")
+        assert injected.stdout == run.stdout
+        assert Session(tmp_path / "injected.fumi").one("select count(*) from checks where mode = 'custom_function' and verdict = 'pass'") == 3
