@@ -101,10 +101,19 @@ std::string program(const std::string& name) {
 std::string hook_library() {
     return FUMI_TEST_HOOK;
 }
+// In one directory, which goes when the test program ends.
 std::string config_file(const std::string& text) {
+    struct Directory {
+        std::string path = std::filesystem::temp_directory_path() / "fumi-config-XXXXXX";
+        Directory() { (void)mkdtemp(path.data()); }
+        ~Directory() {
+            std::error_code code;
+            std::filesystem::remove_all(path, code);
+        }
+    };
+    static const Directory directory;
     static int number = 0;
-    const std::string path = testing::TempDir() + "fumi-config-" + std::to_string(getpid()) + "-" +
-                             std::to_string(number++) + ".yaml";
+    const std::string path = directory.path + "/" + std::to_string(number++) + ".yaml";
     std::ofstream(path) << text;
     return path;
 }
