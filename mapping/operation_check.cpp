@@ -14,6 +14,7 @@
 #include "mapping/operation_cheap.h"
 #include "mapping/operation_compare.h"
 #include "mapping/operation_device.h"
+#include "mapping/operation_double.h"
 #include "mapping/operation_quantised.h"
 #include "mapping/operation_question.h"
 #include "mapping/operation_random.h"
@@ -67,14 +68,20 @@ std::vector<at::Tensor> tensors(const std::vector<c10::IValue>& values) {
     return all;
 }
 
-const char* obstacle_of(const at::Tensor& tensor, bool quantised) {
+bool is_double(const at::Tensor& tensor) {
+    return c10::toRealValueType(tensor.scalar_type()) == at::kDouble && tensor.dim() > 0;
+}
+
+const char* obstacle_of(const at::Tensor& tensor, const c10::OperatorHandle& handle) {
+    const bool quantised = handle.schema().name() == "quantized::linear";
     if (tensor.is_quantized() && !quantised) {
         return "quantised operands: torch has no fp64 form of them";
     }
     if (!tensor.is_cpu() && !tensor.is_cuda()) {
         return "operands on a device that is neither the CPU nor CUDA";
     }
-    if (c10::toRealValueType(tensor.scalar_type()) == at::kDouble && tensor.dim() > 0) {
+    if (is_double(tensor) &&
+        (tensor.layout() != at::kStrided || !is_linear(handle, at::isComplexType(tensor.scalar_type())))) {
         return "fp64 operands: torch has no wider type to rerun them in";
     }
     if (tensor.layout() != at::kStrided && tensor.layout() != at::kSparse) {
@@ -90,12 +97,11 @@ const char* obstacle_of(const at::Tensor& tensor, bool quantised) {
 
 const char* obstacle(const c10::OperatorHandle& handle, c10::ArrayRef<const c10::IValue> arguments) {
     const char* found = nullptr;
-    const bool quantised = handle.schema().name() == "quantized::linear";
     const auto device = cuda_device(arguments);
     for (const c10::IValue& value : arguments) {
         each_tensor(value, [&](const at::Tensor& tensor) {
             if (found == nullptr) {
-                found = obstacle_of(tensor, quantised);
+                found = obstacle_of(tensor, handle);
             }
             if (found == nullptr && tensor.is_cuda() && tensor.device() != *device) {
                 found = "operands on several devices";
@@ -135,10 +141,22 @@ Operation for_operands(const Operation& row, const RunningOperation& operation) 
     return own;
 }
 
+bool has_doubles(const Arguments& arguments) {
+    bool found = false;
+    for (const c10::IValue& value : arguments) {
+        each_tensor(value, [&](const at::Tensor& tensor) { found = found || is_double(tensor); });
+    }
+    return found;
+}
+
 class Check {
   public:
     Check(const Operation& row, const RunningOperation& operation, const Sample* sample, Finding* finding)
-        : row_(for_operands(row, operation)), operation_(operation), sample_(sample), finding_(finding) {}
+        : row_(for_operands(row, operation)),
+          operation_(operation),
+          sample_(sample),
+          finding_(finding),
+          is_fp64_(has_doubles(operation.arguments)) {}
 
     void run_all() {
         if (row_.bound == Bound::exact && row_.own && precision() < 24) {
@@ -153,6 +171,10 @@ class Check {
             return;
         }
         const std::vector<at::Tensor> results = tensors(operation_.results);
+        if (is_fp64_) {
+            in_parts(results.at(0));
+            return;
+        }
         const at::ScalarType type = results.empty() ? at::kFloat : results[0].scalar_type();
         bool any_floating = false;
         for (const c10::IValue& value : operation_.arguments) {
@@ -215,6 +237,15 @@ class Check {
         compare_plain();
         conclude("", true);
         finding_->reason += where_;
+    }
+
+    void in_parts(const at::Tensor& result) {
+        arguments_ = raised(operation_, at::kDouble, false);
+        const Doubled doubled = rerun_in_parts(row_, operation_, arguments_);
+        if (shapes_agree(result, doubled.reference)) {
+            compared(result, doubled.reference, false).in_full(doubled.allowed);
+            conclude(doubled.allowed.words, false);
+        }
     }
 
     // Results that are no tensors: the answer of allclose.
@@ -346,6 +377,9 @@ class Check {
     // The bits of the arithmetic. A single kernel computes fp16 and bf16 in fp32; what is composed of several
     // rounds between them.
     int precision() const {
+        if (is_fp64_) {
+            return 53;
+        }
         if (row_.bound == Bound::attention) {
             return 24;  // its bound knows of the operands' type
         }
@@ -358,6 +392,7 @@ class Check {
     const RunningOperation& operation_;
     const Sample* sample_;
     Finding* finding_;
+    const bool is_fp64_;
     Arguments arguments_;
     std::vector<c10::IValue> reference_;
     std::string where_;
@@ -371,7 +406,8 @@ std::int64_t bytes_needed(const RunningOperation& operation) {
             each_tensor(value, count);
         }
     }
-    return elements * 8 * 4;  // raised, moved, the reference and its bound
+    const std::int64_t copies = has_doubles(operation.arguments) ? 10 : 4;  // raised, moved or in parts, the
+    return elements * 8 * copies;                                           // reference and its bound
 }
 
 }  // namespace

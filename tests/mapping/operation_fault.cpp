@@ -15,23 +15,26 @@ using c10::DispatchKey;
 std::string target;
 double factor = 1;
 bool everywhere = false;
+bool doubles = false;  // of fp64 the first result is spoilt
 bool spent = false;  // integers and booleans are spoilt once: their rerun looks like the run
 
 // The value's one number that is moved: the largest, so that it counts against any bound.
 void spoil(const at::Tensor& whole) {
     const at::Tensor values = whole.is_sparse() ? whole._values() : whole;
-    if (values.numel() == 0 || values.scalar_type() == at::kDouble) {
+    const bool fp64 = c10::toRealValueType(values.scalar_type()) == at::kDouble;
+    if (values.numel() == 0 || (fp64 && (!doubles || spent))) {
         return;
     }
+    spent = spent || fp64;
     const at::NoGradGuard no_grad;
     at::Tensor detached = values.detach();
+    if (values.is_complex() || (everywhere && at::isFloatingType(values.scalar_type()))) {
+        detached.mul_(factor);
+        return;
+    }
     if (!at::isFloatingType(values.scalar_type())) {
         detached.copy_(values + (spent ? 0 : 1));
         spent = true;
-        return;
-    }
-    if (everywhere) {
-        detached.mul_(factor);
         return;
     }
     const at::Tensor flat = detached.reshape({-1}).clone();
@@ -80,13 +83,18 @@ TORCH_LIBRARY_IMPL(_, TESTING_ONLY_GenericMode, library) {
 FAULT_EXPORT void fault_plant(const char* operation, double moved_by) {
     target = operation;
     factor = moved_by;
-    spent = everywhere = false;
+    spent = everywhere = doubles = false;
     c10::impl::tls_set_dispatch_key_included(DispatchKey::TESTING_ONLY_GenericMode, true);
 }
 
 // After fault_plant: all numbers of the result are multiplied.
 FAULT_EXPORT void fault_everywhere() {
     everywhere = true;
+}
+
+// After fault_plant: fp64 too, which reruns have; the first of them is the program's.
+FAULT_EXPORT void fault_doubles() {
+    doubles = true;
 }
 
 FAULT_EXPORT void fault_clear() {

@@ -1,5 +1,6 @@
 """torch's operations on CPU tensors, seen and rerun in fp64: the program's numbers stay, the outermost operation answers."""
 import ctypes
+import fractions
 import os
 import re
 
@@ -99,6 +100,72 @@ def test_under_autocast_the_narrow_call_is_checked():
     with watch, torch.autocast("cpu", dtype=torch.bfloat16):
         F.linear(x, w)
     assert [(told.dtypes, told.verdict) for told in watch.seen] == [("bf16,bf16,bf16", "pass")]
+
+
+# Of two tensors of 40 x 30; a: 1-D, c: 3-D.
+LINEAR = {
+    "linear": lambda x, w: F.linear(x, w, w[:, 0]),
+    "matmul": lambda x, w: torch.stack([x, w]) @ w.T,
+    "mm": lambda x, w: x.T.mm(w),
+    "bmm": lambda x, w: torch.stack([x, w]).bmm(torch.stack([w.T, x.T])),
+    "mv": lambda x, w: x.mv(w[0]),
+    "dot": lambda x, w: x[0].dot(w[1]),
+    "vdot": lambda x, w: x[0].vdot(w[1]),
+    "inner": lambda x, w: x.inner(w),
+    "addmm": lambda x, w: torch.addmm(x[:, :1], x, w.T, alpha=0.3, beta=0.7),
+    "addmm_": lambda x, w: (x @ x.T).addmm_(x, w.T, alpha=-2, beta=0.1),
+    "baddbmm": lambda x, w: torch.baddbmm(w[0, 0], x[None], w.T[None]),
+    "addmv": lambda x, w: torch.addmv(w[:, 0], x, w[0], alpha=0.3),
+    "conv1d": lambda x, w: F.conv1d(x.view(2, 20, 30), w.view(12, 20, 5), w[0, :12], padding=2),
+    "conv2d": lambda x, w: F.conv2d(x.view(2, 4, 15, 10), w.view(30, 4, 2, 5), stride=2),
+    "conv_transpose2d": lambda x, w: F.conv_transpose2d(x.view(2, 4, 15, 10), w.view(4, 30, 2, 5), w[0], stride=2),
+    "sum": lambda x, w: x.sum(0),
+    "mean": lambda x, w: x.mean((0, 1)),
+    "cumsum": lambda x, w: x.cumsum(1),
+    "avg_pool2d": lambda x, w: F.avg_pool2d(x.view(1, 4, 15, 20), 3),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_fp64_is_rerun_in_parts(name):
+    torch.manual_seed(7)
+    complex_too = not name.startswith(("conv", "cumsum", "avg"))
+    for dtype in (torch.float64, torch.complex128)[:1 + complex_too]:
+        for spread in (0, 40):  # sizes from 1 to 1e-12 and less: only what is large has more bits then
+            x, w = (torch.randn(40, 30, dtype=dtype) * 2 ** (-spread * torch.rand(40, 1).double()) for _ in range(2))
+            with watch:
+                LINEAR[name](x, w)
+            own = [told for told in watch.seen if told.function.split(".")[0] == f"aten::{name}"]
+            assert [told.verdict for told in own] == ["pass"] and 0 < own[0].bound < 90, watch.seen
+            fault.fault_plant(f"aten::{name}".encode(), 1 + 1e-12)
+            fault.fault_doubles()
+            with watch:
+                LINEAR[name](x, w)
+            fault.fault_clear()
+            assert "fail" in {told.verdict for told in watch.seen}, watch.seen
+
+
+def test_fp64_errors_are_what_rational_numbers_say():
+    torch.manual_seed(8)
+    x, w = (torch.randn(300, dtype=torch.float64) for _ in range(2))
+    x, w = torch.cat([x, x]), torch.cat([w, -w * (1 + 1e-12)])  # cancels, so that nothing but the sums rounds
+    with watch:
+        dot = x.dot(w).item()
+    products = [fractions.Fraction(a) * fractions.Fraction(b) for a, b in zip(x.tolist(), w.tolist())]
+    eta = abs(fractions.Fraction(dot) - sum(products)) / sum(map(abs, products)) * 2 ** 53
+    assert watch.seen[0].backward_error == pytest.approx(float(eta), rel=1e-3) and eta > 1e-3, (watch.seen, float(eta))
+
+
+def test_fp64_that_is_not_finite():
+    x = torch.randn(6, 8, dtype=torch.float64)
+    for value in (float("nan"), float("inf"), 1e308, 5e-324):
+        x[2, 3] = value
+        with watch:
+            x @ x.T
+        assert [told.verdict for told in watch.seen] == ["pass"], watch.seen
+    with watch:
+        x.exp()
+    assert [told.not_checked.split(":")[0] for told in watch.seen] == ["fp64 operands"]
 
 
 def test_attention_in_16_bits_rounds_its_scores_where_the_program_allows_it():
