@@ -156,6 +156,21 @@ def test_fp64_errors_are_what_rational_numbers_say():
     assert watch.seen[0].backward_error == pytest.approx(float(eta), rel=1e-3) and eta > 1e-3, (watch.seen, float(eta))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_that_repeat_themselves_may_err_alike(dtype):
+    x, w = torch.full((1, 4038), 1 / 3, dtype=dtype), torch.full((4038, 40), 1 / 3, dtype=dtype)
+    large = 2e-5 if dtype == torch.float32 else 4e-14  # as all errors in one direction, more than those of distinct products
+    for a, verdict in ((x, "pass"), (torch.rand_like(x), "fail")):
+        fault.fault_plant(b"aten::matmul", 1 + large)
+        if dtype == torch.float64:
+            fault.fault_doubles()
+        with watch:
+            a @ w
+        fault.fault_clear()
+        assert [told.verdict for told in watch.seen] == [verdict], watch.seen
+        assert ("repeat themselves" in watch.seen[0].reason) == (verdict == "pass"), watch.seen
+
+
 def test_fp64_that_is_not_finite():
     x = torch.randn(6, 8, dtype=torch.float64)
     for value in (float("nan"), float("inf"), 1e308, 5e-324):

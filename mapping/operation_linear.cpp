@@ -1,4 +1,4 @@
-#include "mapping/operation_double.h"
+#include "mapping/operation_linear.h"
 
 #include <ATen/ATen.h>
 
@@ -81,9 +81,25 @@ bool is_finite(const at::Tensor& x) {
     return x.isfinite().all().item<bool>();
 }
 
-class InParts {
+std::uint64_t mixed(std::uint64_t key) {  // the finaliser of SplitMix64
+    key = (key ^ (key >> 30U)) * 0xbf58476d1ce4e5b9U;
+    key = (key ^ (key >> 27U)) * 0x94d049bb133111ebU;
+    return key ^ (key >> 31U);
+}
+
+// 1 or -1 by a hash of each number, the same for equal ones; 0 of 0.
+at::Tensor signs_of(const at::Tensor& x, std::uint64_t key) {
+    const auto odd = [&](std::uint64_t which) {
+        return static_cast<std::int64_t>(mixed(2 * key + which + 0x9e3779b97f4a7c15U) | 1U);
+    };
+    at::Tensor bits = x.contiguous().view(at::kLong) * odd(0);
+    bits = (bits ^ at::bitwise_right_shift(bits, 32)) * odd(1);
+    return (1 - 2 * (bits < 0).to(at::kDouble)) * (x != 0);
+}
+
+class LinearRun {
   public:
-    InParts(const Question& q, const Linear& linear) : q_(q), linear_(linear), products_(q.arguments) {
+    LinearRun(const Question& q, const Linear& linear) : q_(q), linear_(linear), products_(q.arguments) {
         const Arguments nothing = with_operands([](const at::Tensor& t) { return at::zeros_like(t); });
         for (std::size_t i = 0; i < products_.size(); ++i) {
             const bool operand = i >= linear.first && i < linear.first + linear.count;
@@ -100,7 +116,7 @@ class InParts {
     }
 
     // terms: how many products one sum has at most; share: B / u of the operation's own rounding.
-    Doubled run(double terms, double share, const at::Tensor& magnitude) const {
+    Doubled in_parts(double terms, double share, const at::Tensor& magnitude) const {
         const int spare = std::ilogb(terms) + 1 + (is_complex(q_.arguments[linear_.first]) ? 2 : 0);
         const int bits = (53 - spare) / static_cast<int>(linear_.count);
         const Arguments sizes = magnitudes(q_.handle.schema(), products_);
@@ -125,6 +141,23 @@ class InParts {
                      " of the absolute terms"}};
     }
 
+    // sum r_i^2 / K^2, r_i how often the i-th of an element's K products occurs in its sum: the mean square
+    // of the same sums of products of random signs, each number's its own (Alon, Matias and Szegedy 1999).
+    at::Tensor repeats() const {
+        constexpr std::uint64_t tries = 16;
+        const auto both = [&](const std::function<at::Tensor(const at::Tensor&, std::uint64_t)>& of,
+                              std::uint64_t key) {
+            return linear_.count == 1 ? product(products_, of(operand(0), key))
+                                      : product(products_, of(operand(0), key), of(operand(1), key + tries));
+        };
+        const at::Tensor all = both([](const at::Tensor& x, std::uint64_t) { return at::ones_like(x); }, 0);
+        at::Tensor squares = at::zeros_like(all);
+        for (std::uint64_t i = 0; i < tries; ++i) {
+            squares += both(signs_of, i).square();
+        }
+        return usable(squares / (all.square() * static_cast<double>(tries)));
+    }
+
   private:
     const at::Tensor& operand(std::size_t which) const {
         return q_.arguments.at(linear_.first + which).toTensor();
@@ -140,7 +173,7 @@ class InParts {
 
     // What is not finite, or leaves the range of fp64 on its way, comes out of a plain run as it should.
     at::Tensor finished(const at::Tensor& products) const {
-        const at::Tensor reference = added_.defined() ? products + added_ : products;
+        at::Tensor reference = added_.defined() ? products + added_ : products;
         if (is_finite(reference) && is_finite(operand(0)) && (linear_.count == 1 || is_finite(operand(1)))) {
             return reference;
         }
@@ -171,13 +204,30 @@ bool is_linear(const c10::OperatorHandle& operation, bool complex) {
     return found != nullptr && (found->complex || !complex);
 }
 
-Doubled rerun_in_parts(const Operation& row, const RunningOperation& operation, const Arguments& arguments) {
-    const Question q{row,        operation.handle, arguments, operation.results.at(0).toTensor(),
-                     &operation, 0x1p-53};
+namespace {
+
+double terms_of(const Question& q, double share) {
+    const double root = (share / q.row.factor - 4) / 2;
+    return std::round(root * root);
+}
+
+}  // namespace
+
+Doubled rerun_in_parts(const Question& q) {
     const double share = product_share(q);
-    const double root = (share / row.factor - 4) / 2;
-    const at::Tensor magnitude = q.first(magnitudes(operation.handle.schema(), arguments)).abs();
-    return InParts(q, *linear(operation.handle)).run(std::round(root * root), share, magnitude);
+    const at::Tensor magnitude = q.first(magnitudes(q.handle.schema(), q.arguments)).abs();
+    return LinearRun(q, *linear(q.handle)).in_parts(terms_of(q, share), share, magnitude);
+}
+
+at::Tensor share_of_repeats(const Question& q) {
+    const Linear* const known = linear(q.handle);
+    if (known == nullptr || q.row.bound != Bound::product ||
+        std::any_of(q.arguments.begin(), q.arguments.end(), is_complex)) {
+        return {};
+    }
+    const double terms = terms_of(q, product_share(q));
+    const at::Tensor walk = 2 * terms * (2 * LinearRun(q, *known).repeats()).sqrt();
+    return q.row.factor * (walk.clamp_max(terms) - root(std::llround(terms))).clamp_min(0);
 }
 
 }  // namespace fumi::mapping
