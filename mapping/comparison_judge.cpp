@@ -14,7 +14,6 @@
 namespace fumi::mapping {
 namespace {
 
-constexpr double unit = 0x1p-24;
 constexpr NumberFormat exact_numbers{"fp64", 53, -1022, HUGE_VAL};
 
 at::Tensor on_host(const at::Tensor& tensor) {
@@ -35,7 +34,7 @@ bool counts(const at::Tensor& tensor) {  // integers and booleans
 }
 
 // What `second` rounds in the end, beside the rounding of the first, which compare() grants itself.
-Allowance of_both(const Allowance& one, const at::Tensor& reference, const at::Tensor& second) {
+Allowance of_both(const Allowance& one, double unit, const at::Tensor& reference, const at::Tensor& second) {
     if (!one.allowed.defined()) {
         return {};
     }
@@ -68,7 +67,7 @@ std::string share(double ratio) {
 // Of one kind: first against second, say. Several results make one row.
 class Row {
   public:
-    explicit Row(const char* what) { judged_.what = what; }
+    Row(const char* what, double unit) : unit_(unit) { judged_.what = what; }
 
     void add(const at::Tensor& value, const at::Tensor& reference, const Allowance& allowed,
              const Allowance& composed, bool exact) {
@@ -116,14 +115,14 @@ class Row {
     }
 
   private:
-    static void run(const at::Tensor& a, const at::Tensor& b, const NumberFormat& format,
-                    const Allowance& allowed, bool exact, Outcome* outcome) {
+    void run(const at::Tensor& a, const at::Tensor& b, const NumberFormat& format, const Allowance& allowed,
+             bool exact, Outcome* outcome) const {
         Comparison comparison;
         comparison.value = a.const_data_ptr<double>();
         comparison.reference = b.const_data_ptr<double>();
         comparison.count = static_cast<std::size_t>(a.numel());
         comparison.format = format;
-        comparison.unit = unit;
+        comparison.unit = unit_;
         comparison.exact = exact;
         at::Tensor bound, magnitude;
         if (allowed.allowed.defined() && !exact) {
@@ -135,6 +134,7 @@ class Row {
         compare(comparison, 0, comparison.count, outcome);
     }
 
+    const double unit_;
     Judged judged_;
     Outcome composed_;
     std::string words_;
@@ -168,7 +168,7 @@ class Judgement {
   private:
     // The two by themselves: twice the bound of one lies between them.
     void apart() {
-        Row row("first against second");
+        Row row("first against second", known_.unit);
         if (first_.size() != second_.size()) {
             row.differ("the functions return " + std::to_string(first_.size()) + " and " +
                        std::to_string(second_.size()) + " tensors");
@@ -178,15 +178,16 @@ class Judgement {
                 const bool bounded =
                     i == 0 && !known_.results.empty() && known_.results[0].sizes() == first_[0].sizes();
                 row.add(first_[i], second_[i],
-                        bounded ? of_both(known_.allowed, known_.results[0], second_[i]) : none,
-                        bounded ? of_both(known_.composed, known_.results[0], second_[i]) : none, exact);
+                        bounded ? of_both(known_.allowed, known_.unit, known_.results[0], second_[i]) : none,
+                        bounded ? of_both(known_.composed, known_.unit, known_.results[0], second_[i]) : none,
+                        exact);
             }
         }
         result_.push_back(row.judged(known_.obstacle));
     }
 
     void against_known(const char* what, const std::vector<at::Tensor>& results) {
-        Row row(what);
+        Row row(what, known_.unit);
         const std::size_t count = std::min(results.size(), known_.results.size());
         for (std::size_t i = 0; i < count; ++i) {
             const bool exact = known_.exact || counts(results[i]);
@@ -204,7 +205,7 @@ class Judgement {
         if (expected.empty()) {
             return;
         }
-        Row row(what);
+        Row row(what, known_.unit);
         for (std::size_t i = 0; i < std::min(results.size(), expected.size()); ++i) {
             row.add(results[i], expected[i], none, none, counts(results[i]));
         }

@@ -15,6 +15,7 @@
 #include "mapping/api_table.h"
 #include "mapping/attention_bound.h"
 #include "mapping/operation_check.h"
+#include "mapping/operation_linear.h"
 #include "mapping/operation_question.h"
 #include "mapping/operation_rerun.h"
 
@@ -169,8 +170,8 @@ const char* obstacle_of(const RunningOperation& operation) {
     const char* found = nullptr;
     for (const c10::IValue& value : operation.arguments) {
         each_tensor(value, [&](const at::Tensor& tensor) {
-            const at::ScalarType type = tensor.scalar_type();
-            if (at::isComplexType(type) || (type == at::kDouble && tensor.dim() > 0)) {
+            const bool in_parts = is_linear(operation.handle, false) && tensor.layout() == at::kStrided;
+            if (tensor.is_complex() || (is_double(tensor) && !in_parts)) {
                 found = "torch has no wider type to rerun its operands in";
             }
         });
@@ -219,7 +220,7 @@ std::int64_t bytes_needed(const RunningOperation& operation) {
     for (const c10::IValue& value : operation.arguments) {
         each_tensor(value, [&](const at::Tensor& tensor) { elements += tensor.numel(); });
     }
-    std::int64_t bytes = elements * 8 * 4;
+    std::int64_t bytes = elements * 8 * (has_doubles(operation.arguments) ? 10 : 4);
     if (operation.handle.schema().name() == attention_op) {
         bytes += attention_bound_bytes(argument(operation, "query").toTensor(),
                                        argument(operation, "key").toTensor());
@@ -241,6 +242,16 @@ KnownReference reference(const Operation& row, RunningOperation operation, at::S
     cast_as_autocast(&operation, output);
     const Unseen unseen;
     RunningOperation given = operation;
+    if (has_doubles(operation.arguments)) {
+        operation.arguments = raised(operation, at::kDouble, false);
+        given.results = {at::empty_like(run(operation.handle, operation.arguments).at(0).toTensor())};
+        Doubled doubled = rerun_in_parts(
+            {row, operation.handle, operation.arguments, given.results[0].toTensor(), &given, 0x1p-53});
+        known.results = {doubled.reference};
+        known.allowed = std::move(doubled.allowed);
+        known.unit = 0x1p-53;
+        return known;
+    }
     operation.arguments = raised(operation, row.bound == Bound::exact ? output : at::kFloat, false);
     for (const c10::IValue& value : run(operation.handle, operation.arguments)) {
         each_tensor(value, [&](const at::Tensor& tensor) { known.results.push_back(tensor); });

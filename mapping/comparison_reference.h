@@ -23,8 +23,9 @@ std::string api_of_name(const std::string& name);
 struct KnownReference {
     std::vector<at::Tensor> results;  // in fp64; empty: `obstacle` says why
     Allowance allowed;                // of the first result, where the steps run in fp32; undefined: no bound
-    Allowance composed;  // where each step's result is rounded to the operands' type; undefined: no such
-    bool exact = false;  // the function rounds nothing
+    Allowance composed;     // where each step's result is rounded to the operands' type; undefined: no such
+    double unit = 0x1p-24;  // u of both
+    bool exact = false;     // the function rounds nothing
     std::string obstacle;
 };
 

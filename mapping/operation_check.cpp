@@ -45,6 +45,18 @@ const NumberFormat* format_of(at::ScalarType type) noexcept {
     }
 }
 
+bool is_double(const at::Tensor& tensor) {
+    return c10::toRealValueType(tensor.scalar_type()) == at::kDouble && tensor.dim() > 0;
+}
+
+bool has_doubles(const Arguments& arguments) {
+    bool found = false;
+    for (const c10::IValue& value : arguments) {
+        each_tensor(value, [&](const at::Tensor& tensor) { found = found || is_double(tensor); });
+    }
+    return found;
+}
+
 int precision_of_operands(const RunningOperation& operation) {
     int narrowest = 24;
     for (const auto* values : {&operation.arguments, &operation.results}) {
@@ -66,10 +78,6 @@ std::vector<at::Tensor> tensors(const std::vector<c10::IValue>& values) {
         each_tensor(value, [&](const at::Tensor& tensor) { all.push_back(tensor); });
     }
     return all;
-}
-
-bool is_double(const at::Tensor& tensor) {
-    return c10::toRealValueType(tensor.scalar_type()) == at::kDouble && tensor.dim() > 0;
 }
 
 const char* obstacle_of(const at::Tensor& tensor, const c10::OperatorHandle& handle) {
@@ -139,14 +147,6 @@ Operation for_operands(const Operation& row, const RunningOperation& operation) 
         own.bound = Bound::none;
     }
     return own;
-}
-
-bool has_doubles(const Arguments& arguments) {
-    bool found = false;
-    for (const c10::IValue& value : arguments) {
-        each_tensor(value, [&](const at::Tensor& tensor) { found = found || is_double(tensor); });
-    }
-    return found;
 }
 
 class Check {

@@ -26,6 +26,10 @@ Finding check_operation(const Operation& row, const RunningOperation& operation,
 // fp32, fp16, bf16, fp64; nullptr for other types.
 const NumberFormat* format_of(at::ScalarType type) noexcept;
 
+// fp64 or complex128, and no mere number.
+bool is_double(const at::Tensor& tensor);
+bool has_doubles(const Arguments& arguments);
+
 // The bits of the narrowest floating operand or result, 24 at most.
 int precision_of_operands(const RunningOperation& operation);
 

@@ -80,6 +80,15 @@ def test_rows_of_the_tables_give_the_bound():
     assert both.measures[3].max_rel_err < 1e-15 < 1e-9 < both.measures[1].max_rel_err, both
 
 
+def test_fp64_functions_have_a_reference_in_more_bits():
+    x, w = (torch.randn(20, 50, dtype=torch.float64) for _ in range(2))
+    for factor, verdict in ((1, "pass"), (1 + 1e-12, "fail")):
+        found = fumi.compare(F.linear, lambda x, w: (w @ x.T).T * factor, (x, w))
+        assert by_row(found) == {"first against second": verdict, "first": "pass", "second": verdict}, found
+    found = fumi.compare(torch.exp, lambda x: x.float().exp().double(), (x,))
+    assert found.verdict == "" and "no wider type" in found.reason, found
+
+
 def test_the_call_is_the_callers():
     here = fumi.compare(torch.exp, torch.exp, (torch.randn(3),))
     line = sys._getframe().f_lineno - 1

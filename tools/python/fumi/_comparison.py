@@ -36,7 +36,7 @@ class _Result(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Measure:
-    """e = value - reference over all elements; units of u = 2^-24, nan where there is no bound."""
+    """e = value - reference over all elements; units of u = 2^-24 (2^-53 of fp64 operands), nan where there is no bound."""
     what: str  # "first against second", "first against fp64", "second against fp64", ...
     verdict: str  # pass, warn, fail; "" where nothing says what the error may be
     reason: str
