@@ -16,7 +16,7 @@ std::string target;
 double factor = 1;
 bool everywhere = false;
 bool doubles = false;  // of fp64 the first result is spoilt
-bool spent = false;  // integers and booleans are spoilt once: their rerun looks like the run
+bool spent = false;    // integers and booleans are spoilt once: their rerun looks like the run
 
 // The value's one number that is moved: the largest, so that it counts against any bound.
 void spoil(const at::Tensor& whole) {
