@@ -25,13 +25,16 @@ double share_of(const config::Limits& limits) noexcept {
 
 }  // namespace
 
-OperationBudget::OperationBudget(const config::Config& config) noexcept
-    : share_(share_of(config.limits)), every_(config.improve_precision.every), started_ns_(now_ns()) {}
+OperationBudget::OperationBudget(const config::Config& config, std::int64_t (*clock)() noexcept) noexcept
+    : share_(share_of(config.limits)),
+      every_(config.improve_precision.every),
+      clock_(clock != nullptr ? clock : now_ns) {}
 
 bool OperationBudget::has_turn(std::uint64_t site) noexcept try {
     if (share_ == 0) return matching_.fetch_add(1, std::memory_order_relaxed) % every_ == 0;
     const std::lock_guard lock(mutex_);
     const auto found = sites_.find(site);
+    if (sites_.empty()) started_ns_ = clock_();
     if (found == sites_.end())
         return sites_.size() < most_sites && sites_.emplace(site, Site{every_ - 1, 0, 0}).second;
     Site& known = found->second;
@@ -39,8 +42,8 @@ bool OperationBudget::has_turn(std::uint64_t site) noexcept try {
         --known.left;
         return false;
     }
-    const auto elapsed_ns = static_cast<double>(now_ns() - started_ns_);
-    if (static_cast<double>(spent_ns_.load(std::memory_order_relaxed)) > share_ * elapsed_ns) return false;
+    const auto spent_ns = static_cast<double>(spent_ns_);
+    if (spent_ns > share_ * (static_cast<double>(clock_() - started_ns_) - spent_ns)) return false;
     known.left = every_ - 1;
     return true;
 } catch (...) {
@@ -49,8 +52,8 @@ bool OperationBudget::has_turn(std::uint64_t site) noexcept try {
 
 void OperationBudget::spent(std::uint64_t site, std::int64_t run_ns, std::int64_t check_ns) noexcept {
     if (share_ == 0) return;
-    spent_ns_.fetch_add(check_ns, std::memory_order_relaxed);
     const std::lock_guard lock(mutex_);
+    spent_ns_ += check_ns;
     const auto found = sites_.find(site);
     if (found == sites_.end()) return;
     Site& known = found->second;

@@ -12,10 +12,13 @@ namespace fumi {
 
 // A site is a line, an operation and the sizes of its arguments. Its first operation is always rerun, and
 // from then on every n-th, n = (time of a rerun / time of the operation) / share, but not while the time of
-// all reruns is over its share. Without a share: every `every`-th of all operations.
+// all reruns is over its share of the program's own since its first operation. Without a share: every
+// `every`-th of all operations.
 class OperationBudget {
   public:
-    explicit OperationBudget(const config::Config& config) noexcept;
+    // clock: nanoseconds; nullptr: CLOCK_MONOTONIC
+    explicit OperationBudget(const config::Config& config,
+                             std::int64_t (*clock)() noexcept = nullptr) noexcept;
     bool has_turn(std::uint64_t site) noexcept;
     void spent(std::uint64_t site, std::int64_t run_ns, std::int64_t check_ns) noexcept;
 
@@ -27,9 +30,10 @@ class OperationBudget {
 
     const double share_;
     const std::int64_t every_;
-    const std::int64_t started_ns_;
-    std::atomic<std::int64_t> matching_{0}, spent_ns_{0};
+    std::int64_t (*const clock_)() noexcept;
+    std::atomic<std::int64_t> matching_{0};
     std::mutex mutex_;
+    std::int64_t started_ns_ = 0, spent_ns_ = 0;  // since the first operation; of all reruns
     std::unordered_map<std::uint64_t, Site> sites_;
 };
 

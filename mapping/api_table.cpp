@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
+#include <type_traits>
 
 namespace fumi::mapping {
 namespace {
@@ -23,12 +25,32 @@ constexpr std::size_t row_count = sizeof(rows) / sizeof(rows[0]);
 constexpr std::size_t slot_count = 2048;  // open addressing; must stay well above row_count
 static_assert(row_count * 2 <= slot_count, "raise slot_count");
 
-constexpr std::uint32_t hash(const char* text) noexcept {  // FNV-1a
-    std::uint32_t value = 2166136261U;
-    for (; *text != '\0'; ++text) {
-        value = (value ^ static_cast<unsigned char>(*text)) * 16777619U;
+constexpr std::uint64_t word(const char* from, std::size_t count) noexcept {
+    std::uint64_t bytes = 0;
+    if (!std::is_constant_evaluated() && count == 8) {
+        std::memcpy(&bytes, from, 8);
+        return bytes;
     }
-    return value;
+    for (std::size_t i = 0; i < count; ++i) {
+        bytes |= static_cast<std::uint64_t>(static_cast<unsigned char>(from[i])) << (8 * i);
+    }
+    return bytes;
+}
+
+// Eight characters at a time, the last eight overlapping: every operation of the program is looked up.
+constexpr std::uint64_t hash(std::string_view text) noexcept {
+    const auto mixed = [](std::uint64_t value, std::uint64_t bytes) {
+        value = (value ^ bytes) * 0x9E3779B97F4A7C15U;
+        return value ^ (value >> 32U);
+    };
+    std::uint64_t value = text.size();
+    if (text.size() < 8) {
+        return mixed(value, word(text.data(), text.size()));
+    }
+    for (std::size_t at = 0; at + 8 < text.size(); at += 8) {
+        value = mixed(value, word(text.data() + at, 8));
+    }
+    return mixed(value, word(text.data() + text.size() - 8, 8));
 }
 
 struct Index {
@@ -58,9 +80,10 @@ std::atomic<bool> all_named{false};
 }  // namespace
 
 const Operation* operation_of(const char* op) noexcept {
-    for (std::size_t at = hash(op) % slot_count; op_index.slots[at] >= 0; at = (at + 1) % slot_count) {
+    const std::string_view name(op);
+    for (std::size_t at = hash(name) % slot_count; op_index.slots[at] >= 0; at = (at + 1) % slot_count) {
         const Operation& row = rows[op_index.slots[at]];
-        if (std::strcmp(row.op, op) == 0) {
+        if (name == row.op) {
             return &row;
         }
     }
@@ -72,7 +95,10 @@ std::span<const Operation> operations() noexcept {
 }
 
 const char* api_of(const char* op) noexcept {
-    const Operation* const row = operation_of(op);
+    return api_of(operation_of(op));
+}
+
+const char* api_of(const Operation* row) noexcept {
     return row != nullptr && (row->library || all_named.load(std::memory_order_relaxed)) ? row->api : nullptr;
 }
 

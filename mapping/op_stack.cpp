@@ -29,9 +29,9 @@ std::size_t first_of_phase(const OpStack& stack) noexcept {
 }
 
 // The outermost op that is a torch API is the one the user called: linear, not the addmm inside it.
-const char* own_api(const OpStack& stack, std::size_t first) noexcept {
+const char* own_api(OpStack& stack, std::size_t first) noexcept {
     for (std::size_t i = first; i < stack.depth; ++i) {
-        if (const char* api = api_of(stack.entries[i].name); api != nullptr) {
+        if (const char* api = api_of(stack.entries[i].its_row()); api != nullptr) {
             return api;
         }
     }
@@ -47,11 +47,12 @@ bool recomputes(const OpStack& stack, std::size_t first) noexcept {
     return !stack.entries[first - 1].grad_mode || python_in_checkpoint();
 }
 
-const char* interned_op(const OpStack& stack) noexcept {
+const char* interned_op(OpStack& stack) noexcept {
     if (stack.depth == 0 || stack.entries[stack.depth - 1].backward) {
         return "";
     }
-    return intern(stack.entries[stack.depth - 1].name);
+    OpEntry& entry = stack.entries[stack.depth - 1];
+    return entry.its_row() != nullptr ? entry.row->op : intern(entry.name);
 }
 
 std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& record) {
@@ -64,6 +65,7 @@ std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& record) 
     entry.record = &record;
     entry.name = record.name();
     entry.inner_api = nullptr;
+    entry.looked_up = false;
     entry.sequence = record.seqNr();
     entry.backward = record.scope() == at::RecordScope::BACKWARD_FUNCTION;
     if (entry.backward) {
@@ -82,7 +84,7 @@ bool is_custom_function(const OpEntry& entry) noexcept {
 // `entry`, the top of the stack, ends. Where it made autograd nodes and is a torch API, the outermost op of
 // its phase remembers for them where the program stood.
 void remember_nodes(OpStack& stack) noexcept {
-    const OpEntry& entry = stack.entries[stack.depth - 1];
+    OpEntry& entry = stack.entries[stack.depth - 1];
     if (entry.backward || entry.sequence < 0) {
         return;
     }
@@ -91,7 +93,7 @@ void remember_nodes(OpStack& stack) noexcept {
     if (next <= first) {
         return;
     }
-    const char* api = api_of(entry.name);
+    const char* api = api_of(entry.its_row());
     if (api == nullptr) {
         api = entry.inner_api;
     }
@@ -132,7 +134,7 @@ OpStack& op_stack() noexcept {
     return this_thread_stack;
 }
 
-Resolved resolve(const OpStack& stack) noexcept {
+Resolved resolve(OpStack& stack) noexcept {
     Resolved resolved;
     if (stack.depth == 0) {
         return resolved;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "mapping/api_table.h"
 #include "mapping/intern.h"
 
 namespace at {
@@ -20,6 +21,16 @@ struct OpEntry {
     std::uint64_t forward_thread;  // backward: the thread that made the node
     bool backward;                 // an autograd node's run
     bool grad_mode;                // backward: is the graph of the backward itself recorded (create_graph)?
+    bool looked_up;                // `row` is known
+    const Operation* row;          // of the tables; nullptr where they have none
+
+    const Operation* its_row() noexcept {
+        if (!looked_up) {
+            row = operation_of(name);
+            looked_up = true;
+        }
+        return row;
+    }
 };
 
 struct OpStack {
@@ -39,7 +50,7 @@ struct Resolved {
     const char* function = nullptr;  // forward: the API of torch's Python code that the op is a part of
     std::int32_t phase = 0;
 };
-Resolved resolve(const OpStack& stack) noexcept;
+Resolved resolve(OpStack& stack) noexcept;
 
 // Installs the callbacks for the whole process. False where torch refuses.
 bool observe_ops() noexcept;

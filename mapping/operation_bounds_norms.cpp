@@ -85,11 +85,13 @@ Statistics statistics(const Normalisation& n) {
     const double root = 2 * std::sqrt(terms);
     Statistics s;
     s.mean = n.x.mean(n.dim, true);
-    const at::Tensor square = at::linalg_vector_norm(n.x, 2, n.dim, true).square() / terms;
+    at::Tensor sizes = n.x.abs();
+    const at::Tensor absolute = sizes.mean(n.dim, true);
+    const at::Tensor square = sizes.square_().mean(n.dim, true);
     const at::Tensor variance = (square - s.mean * s.mean).clamp_min(0) + n.epsilon;
     s.sigma = variance.sqrt();
     s.relative = (root + 5) * (square + s.mean * s.mean) / variance;
-    s.shift = ((root + 2) * at::linalg_vector_norm(n.x, 1, n.dim, true) / terms + 4 * s.mean.abs()) / s.sigma;
+    s.shift = ((root + 2) * absolute + 4 * s.mean.abs()) / s.sigma;
     return s;
 }
 

@@ -34,8 +34,8 @@ at::Tensor part(const at::Tensor& tensor, std::int64_t dim, std::int64_t size) {
     return tensor.narrow(dim, 0, size).abs().to(at::kFloat);
 }
 
-// sum |a b| over an eighth of the sum's terms, below the whole of it; undefined where that is not a matrix
-// product or convolution.
+// sum |a b| over an eighth of the sum's terms, less the share, below the whole of it; undefined where that is
+// not a matrix product or convolution.
 at::Tensor part_of_products(const Question& q) {
     const std::string_view op = std::string_view(q.row.op).substr(6);  // aten::
     const bool added = op == "addmm" || op == "baddbmm";
@@ -49,8 +49,9 @@ at::Tensor part_of_products(const Question& q) {
             return {};
         }
         const std::int64_t size = slice_of(a.size(-1));
-        return op == "linear" ? at::linear(part(a, -1, size), part(b, -1, size))
-                              : at::matmul(part(a, -1, size), part(b, -2, size));
+        const bool linear = op == "linear";
+        const at::Tensor second = part(b, linear ? -1 : -2, size).mul_(coarse);
+        return linear ? at::linear(part(a, -1, size), second) : at::matmul(part(a, -1, size), second);
     }
     if (op == "conv1d" || op == "conv2d" || op == "conv3d") {
         const at::Tensor& x = q.arguments.at(0).toTensor();
@@ -61,7 +62,7 @@ at::Tensor part_of_products(const Question& q) {
         Arguments changed = q.arguments;
         const std::int64_t size = slice_of(std::max<std::int64_t>(x.size(1), 1));
         changed[0] = part(x, 1, size);
-        changed[1] = part(weight, 1, size);
+        changed[1] = part(weight, 1, size).mul_(coarse);
         changed[2] = c10::IValue();  // bias
         return q.first(changed);
     }
@@ -73,7 +74,7 @@ Cheap cheap_product(const Question& q) {
     Cheap cheap = affine(share, 0);
     const at::Tensor products = part_of_products(q);
     if (products.defined() && products.sizes() == q.reference.sizes()) {
-        cheap.magnitude = products.mul(coarse).cpu().contiguous();
+        cheap.magnitude = products.cpu().contiguous();
         cheap.bound.magnitude = cheap.magnitude.const_data_ptr<float>();
         cheap.words = number(share) + " u |x| |w| summed in part";
     }

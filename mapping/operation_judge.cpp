@@ -155,23 +155,24 @@ void compare_at(const Comparison& results, const Places& places, bool picked, Ou
 }
 
 std::int32_t judge(const Outcome& outcome, const std::string& words, bool exact, std::string* reason) {
-    const auto place = static_cast<long long>(outcome.worst);
-    const std::string where = text("element %lld is %.9g where the reference is %.9g", place,
-                                   outcome.worst_value, outcome.worst_reference);
+    const auto where = [&outcome] {
+        return text("element %lld is %.9g where the reference is %.9g", static_cast<long long>(outcome.worst),
+                    outcome.worst_value, outcome.worst_reference);
+    };
     if (outcome.unexpected > 0) {
-        *reason = where + text(" (%lld elements): not finite where it should be, or the other way round",
-                               static_cast<long long>(outcome.unexpected));
+        *reason = where() + text(" (%lld elements): not finite where it should be, or the other way round",
+                                 static_cast<long long>(outcome.unexpected));
         return FUMI_VERDICT_FAIL;
     }
     if (outcome.mismatches > 0) {
         const auto over = static_cast<long long>(outcome.mismatches);
         const auto all = static_cast<long long>(outcome.elements);
         *reason =
-            exact
-                ? where + text(", and the operation rounds nothing (%lld of %lld elements differ)", over, all)
-                : where +
-                      text(": %.3g times the error that %s allows (%lld of %lld elements over; eta %.3g u)",
-                           outcome.worst_ratio, words.c_str(), over, all, outcome.backward_error);
+            exact ? where() +
+                        text(", and the operation rounds nothing (%lld of %lld elements differ)", over, all)
+                  : where() +
+                        text(": %.3g times the error that %s allows (%lld of %lld elements over; eta %.3g u)",
+                             outcome.worst_ratio, words.c_str(), over, all, outcome.backward_error);
         return FUMI_VERDICT_FAIL;
     }
     if (exact) {
@@ -182,7 +183,7 @@ std::int32_t judge(const Outcome& outcome, const std::string& words, bool exact,
         *reason = text("no bound for this operation: largest error %.3g, relative %.3g", outcome.max_abs_err,
                        outcome.max_rel_err);
         if (outcome.max_abs_err > 0) {
-            *reason += "; " + where;
+            *reason += "; " + where();
         }
         return FUMI_VERDICT_NONE;
     }

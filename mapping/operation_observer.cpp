@@ -148,8 +148,8 @@ void keep(const FumiOperationRecorder& to, Watched& watched, c10::ArrayRef<const
     to.enter();
     try {
         const bool random = draws_random_numbers(handle, arguments);
+        const Unseen unseen;
         if (to.sample_elements > 0 && !random && !cuda_device(arguments).has_value()) {
-            const Unseen unseen;
             watched.sample = Sample::of(*watched.row, handle, arguments, to.sample_elements,
                                         mixed(watched.site, static_cast<std::uint64_t>(watched.begin_ns)));
         }
@@ -202,12 +202,20 @@ std::unique_ptr<Watched> begin(const at::RecordFunction& record, const Operation
     return watched;
 }
 
+// The stack has heard of it before.
+const Operation* row_of(const at::RecordFunction& record) {
+    OpStack& stack = op_stack();
+    return stack.depth > 0 && stack.entries[stack.depth - 1].record == &record
+               ? stack.entries[stack.depth - 1].its_row()
+               : operation_of(record.name());
+}
+
 std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& record) {
     // One that has ended without a word leaves its place to another.
     if ((outermost != nullptr && outermost != &record) || record.isAsync()) {
         return nullptr;
     }
-    const Operation* const row = operation_of(record.name());
+    const Operation* const row = row_of(record);
     if (row == nullptr || row->bound == Bound::unwatched) {
         return nullptr;
     }
@@ -219,7 +227,9 @@ std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& record) 
 }
 
 void report(const Watched& watched, const Finding& finding, std::int64_t check_ns, std::int64_t run_ns) {
-    const std::string function = c10::toString(watched.operation.handle.operator_name());
+    const c10::OperatorName& name = watched.operation.handle.operator_name();
+    const std::string function =
+        name.overload_name.empty() ? name.name : name.name + "." + name.overload_name;
     const std::string shape = shape_text(watched.operation);
     const std::string dtypes = dtypes_text(watched.operation);
     FumiOperation told{};

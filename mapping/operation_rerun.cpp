@@ -122,16 +122,6 @@ c10::IValue with_tensors(const c10::IValue& value,
     return value;
 }
 
-void each_tensor(const c10::IValue& value, const std::function<void(const at::Tensor&)>& visit) {
-    if (value.isTensor() && value.toTensor().defined()) {
-        visit(value.toTensor());
-    } else if (value.isTensorList()) {
-        for (const at::Tensor& tensor : value.toTensorVector()) {
-            visit(tensor);
-        }
-    }
-}
-
 Arguments saved(const c10::FunctionSchema& schema, c10::ArrayRef<const c10::IValue> arguments) {
     std::vector<at::Tensor> written;
     for (std::size_t i = 0; i < arguments.size(); ++i) {

@@ -1,6 +1,7 @@
 // An operation run again: its arguments raised to fp64, moved or set, and the run itself below autograd and
 // autocast, unseen by profilers and without a word.
 #pragma once
+#include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/stack.h>
 
@@ -39,7 +40,18 @@ class Unseen {
 // Applies `change` to each tensor in `value` (a tensor, or a list of them, possibly of optional ones).
 c10::IValue with_tensors(const c10::IValue& value,
                          const std::function<at::Tensor(const at::Tensor&)>& change);
-void each_tensor(const c10::IValue& value, const std::function<void(const at::Tensor&)>& visit);
+template <class Visit>
+void each_tensor(const c10::IValue& value, const Visit& visit) {
+    if (value.isTensor()) {
+        if (value.toTensor().defined()) {
+            visit(value.toTensor());
+        }
+    } else if (value.isList() && value.isTensorList()) {
+        for (const at::Tensor& tensor : value.toTensorVector()) {
+            visit(tensor);
+        }
+    }
+}
 
 // Copies of what the operation will write, and of what shares memory with that; the rest as it is.
 Arguments saved(const c10::FunctionSchema& schema, c10::ArrayRef<const c10::IValue> arguments);

@@ -18,8 +18,10 @@ typedef std::int64_t Bits __attribute__((vector_size(lanes * sizeof(double))));
 // What the bound is made of: (slope u) G' + rest + half an ulp of R.
 struct Terms {
     double slope, rest, half_ulp, smallest;
+    double ratio_so_far = 0;  // the largest |e| / bound of the blocks before
 };
 
+// Of a block; ratio: the largest of it and of those before.
 struct Found {
     double error = 0, relative = 0, squares = 0, ratio = 0;
     bool odd = false;  // an element that is not finite
@@ -43,6 +45,10 @@ __attribute__((always_inline)) inline Numbers masked(Numbers x, std::int64_t mas
     return reinterpret_cast<Numbers>(reinterpret_cast<Bits>(x) & mask);
 }
 
+__attribute__((always_inline)) inline bool any(Bits mask) noexcept {
+    return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
+}
+
 constexpr std::int64_t sign_off = 0x7fffffffffffffff;
 constexpr std::int64_t exponent_alone = 0x7ff0000000000000;
 
@@ -51,7 +57,8 @@ template <class Value>
 __attribute__((always_inline)) inline Found look(const Value* value, const double* reference,
                                                  const float* magnitude, std::size_t count,
                                                  const Terms& terms) noexcept {
-    Numbers error{}, relative{}, squares{}, ratio{};
+    Numbers error{}, relative{}, squares{};
+    Numbers ratio = Numbers{} + terms.ratio_so_far;
     Bits odd{};
     for (std::size_t i = 0; i < count; i += lanes) {
         const Numbers r = load(reference + i);
@@ -66,12 +73,15 @@ __attribute__((always_inline)) inline Found look(const Value* value, const doubl
         ulp = ulp > terms.smallest ? ulp : Numbers{} + terms.smallest;
         const Numbers bound = terms.slope * scale + terms.rest + terms.half_ulp * ulp;
         const Numbers its_relative = size > 1e-290 ? e / size : Numbers{};
-        const Numbers its_ratio = e / bound;
+        // Divided only where it is larger than those before: divisions are most of what this costs.
+        const Bits larger = e > ratio * bound;
+        if (any(larger)) {
+            ratio = larger ? e / bound : ratio;
+        }
         odd |= ~(e <= std::numeric_limits<double>::max());
         error = e > error ? e : error;
         relative = its_relative > relative ? its_relative : relative;
         squares += its_relative * its_relative;
-        ratio = its_ratio > ratio ? its_ratio : ratio;
     }
     Found found;
     for (std::size_t j = 0; j < lanes; ++j) {
@@ -120,6 +130,7 @@ class Skim {
             const std::size_t count = std::min(block_size, end - i);
             const std::size_t whole = count - count % lanes;
             const float* const magnitude = bound_.magnitude != nullptr ? bound_.magnitude + i : nullptr;
+            terms_.ratio_so_far = std::max(0.0, outcome_->worst_ratio);
             const Found found = look_at(value + i, results_.reference + i, magnitude, whole, terms_);
             if (found.odd || found.ratio > 1) {
                 one_by_one(value, i, i + whole);
@@ -194,7 +205,7 @@ class Skim {
 
     const Comparison& results_;
     const CheapBound& bound_;
-    const Terms terms_;
+    Terms terms_;
     Outcome* outcome_;
     Places* over_;
 };

@@ -38,7 +38,7 @@ extern "C" __attribute__((visibility("default"))) int32_t fumi_torch_start(uint3
 }
 
 extern "C" __attribute__((visibility("default"))) int32_t fumi_torch_origin(FumiOrigin* out) {
-    const fumi::mapping::OpStack& stack = fumi::mapping::op_stack();
+    fumi::mapping::OpStack& stack = fumi::mapping::op_stack();
     const fumi::mapping::Resolved resolved = fumi::mapping::resolve(stack);
     out->api = resolved.origin.api;
     out->op = resolved.op;

@@ -1,6 +1,7 @@
 // Functions of libraries that the process has loaded itself; nothing is ever brought in.
 #pragma once
 #include <dlfcn.h>
+#include <link.h>
 
 #include <atomic>
 
@@ -30,8 +31,21 @@ class LoadedLibrary {
     void* handle_;
 };
 
-// A table made when its library is in the process, asked for again while it is not. No lock is held while
-// asking: two threads may make one each, and the first stays.
+// How many libraries the process has loaded so far.
+inline unsigned long long loaded_so_far() noexcept {
+    unsigned long long count = 0;
+    dl_iterate_phdr(
+        [](dl_phdr_info* info, std::size_t, void* to) {
+            *static_cast<unsigned long long*>(to) = info->dlpi_adds;
+            return 1;
+        },
+        &count);
+    return count;
+}
+
+// A table made when its library is in the process, looked for again when others have come (the loader looks
+// through the directories, which takes some 30 us). No lock is held while looking: two threads may make one
+// each, and the first stays.
 template <class Table>
 class LazyTable {
   public:
@@ -39,8 +53,13 @@ class LazyTable {
     const Table* get() noexcept {
         Table* table = table_.load(std::memory_order_acquire);
         if (table != nullptr) return table;
+        const unsigned long long loaded = loaded_so_far();
+        if (loaded == looked_among_.load(std::memory_order_relaxed)) return nullptr;
         Table* made = load_();
-        if (made == nullptr) return nullptr;
+        if (made == nullptr) {
+            looked_among_.store(loaded, std::memory_order_relaxed);
+            return nullptr;
+        }
         if (table_.compare_exchange_strong(table, made, std::memory_order_acq_rel)) return made;
         delete made;
         return table;
@@ -49,6 +68,7 @@ class LazyTable {
   private:
     Table* (*load_)();
     std::atomic<Table*> table_{nullptr};
+    std::atomic<unsigned long long> looked_among_{0};  // in vain
 };
 
 }  // namespace fumi::libraries

@@ -1,9 +1,11 @@
-// limits.overhead: which calls of a site keep their checks.
+// limits.overhead: which calls of a site keep their checks. limits.operations: which operations are rerun.
 #include "cupti_hook/budget.h"
 
 #include <gtest/gtest.h>
 
 #include <memory>
+
+#include "cupti_hook/operation_budget.h"
 
 namespace fumi {
 namespace {
@@ -71,6 +73,63 @@ TEST(Budget, SharesAreTheFormulasOfModes) {
     EXPECT_DOUBLE_EQ(checksum_share(call_of(1024)->call.problem, checksum), 5.0 / 256 + 4.0 / 1024);
     EXPECT_DOUBLE_EQ(checksum_share(call_of(64)->call.problem, checksum), 5.0 / 128 + 4.0 / 64)
         << "a block is no wider than the matrix";
+}
+
+std::int64_t time_now = 0;
+std::int64_t test_clock() noexcept {
+    return time_now;
+}
+
+OperationBudget operations_within(double share, std::int64_t every = 1) {
+    config::Config config;
+    config.limits.overhead = 0;
+    config.limits.operations = share;
+    config.improve_precision.every = every;
+    return OperationBudget(config, test_clock);
+}
+
+// The numbers, from 0, of the operations of `count` that have a turn; each takes run_ns, its rerun check_ns.
+std::vector<int> turns(OperationBudget& budget, std::uint64_t site, int count, std::int64_t run_ns,
+                       std::int64_t check_ns) {
+    std::vector<int> numbers;
+    for (int i = 0; i < count; ++i) {
+        if (!budget.has_turn(site)) continue;
+        budget.spent(site, run_ns, check_ns);
+        numbers.push_back(i);
+    }
+    return numbers;
+}
+
+constexpr std::int64_t long_time = 1'000'000'000'000;
+
+TEST(OperationBudget, EverySiteHasItsFirstTurnAndThenWhatItsRerunsTake) {
+    OperationBudget budget = operations_within(0.5);
+    time_now = 0;
+    EXPECT_EQ(turns(budget, 1, 1, 10, 20), std::vector<int>{0});
+    time_now = long_time;  // the run's share is no limit
+    EXPECT_EQ(turns(budget, 1, 9, 10, 20), (std::vector<int>{3, 7})) << "every 4th: (20 / 10) / 50%";
+    EXPECT_EQ(turns(budget, 2, 3, 10, 2), (std::vector<int>{0, 1, 2})) << "2 / 10 is within the share";
+    OperationBudget thinner = operations_within(0.5, 3);
+    EXPECT_EQ(turns(thinner, 1, 1, 10, 2), std::vector<int>{0});
+    time_now = 2 * long_time;
+    EXPECT_EQ(turns(thinner, 1, 6, 10, 2), (std::vector<int>{2, 5})) << "never more than `every` says";
+}
+
+TEST(OperationBudget, RerunsTakeTheirShareOfTheProgramsOwnTime) {
+    OperationBudget budget = operations_within(0.5);
+    time_now = 100;
+    EXPECT_EQ(turns(budget, 1, 4, 1'000'000, 10), std::vector<int>{0}) << "10 of 0";
+    EXPECT_EQ(turns(budget, 2, 4, 1'000'000, 10), std::vector<int>{0}) << "a new site all the same";
+    time_now = 100 + 59;  // 20 of 59 - 20
+    EXPECT_EQ(turns(budget, 1, 4, 1'000'000, 10), std::vector<int>{});
+    time_now = 100 + 61;
+    EXPECT_EQ(turns(budget, 1, 4, 1'000'000, 10), std::vector<int>{0}) << "and then they are over it again";
+}
+
+TEST(OperationBudget, WithoutAShareAllAreRerun) {
+    OperationBudget all = operations_within(0), third = operations_within(0, 3);
+    EXPECT_EQ(turns(all, 1, 3, 1, long_time), (std::vector<int>{0, 1, 2}));
+    EXPECT_EQ(turns(third, 1, 7, 1, long_time), (std::vector<int>{0, 3, 6}));
 }
 
 }  // namespace
