@@ -13,6 +13,7 @@
 
 #include "mapping/attention_bound.h"
 #include "mapping/operation_cheap.h"
+#include "mapping/operation_narrow.h"
 #include "mapping/operation_question.h"
 
 namespace fumi::mapping {
@@ -205,26 +206,12 @@ double known_terms(const Question& q) {
     return 0;
 }
 
-double summed_terms(const Question& q) {
-    double terms = known_terms(q);
-    if (terms == 0) {
-        terms = largest(dense(q.first(ones(q.handle.schema(), q.arguments))).abs());
-    }
-    return std::max({terms, elements_per_result(q), window(q)});
-}
-
-// col2im of the CPU adds products that are fp16 or bf16 already.
-double coarser(const Question& q) {
-    const bool own = std::strncmp(q.row.op, "aten::conv_transpose", 20) == 0 && q.result().is_cpu();
-    return own ? q.own() / q.unit : 1;
-}
-
 std::string said_of(double share, const Question& q) {
     if (share == 0) {
         return "half a unit of the last place";
     }
     // K of the share p (2 sqrt(K) + 4)
-    const double root = (share / (q.row.factor * coarser(q)) - 4) / 2;
+    const double root = (share / (q.row.factor * rounded_products(q)) - 4) / 2;
     return number(share) + " u f(|x|), the sum over K = " + number(std::round(root * root)) +
            " of the absolute terms";
 }
@@ -232,7 +219,11 @@ std::string said_of(double share, const Question& q) {
 Allowance product(const Question& q) {
     const double share = product_share(q);
     const at::Tensor magnitude = dense(q.first(magnitudes(q.handle.schema(), q.arguments))).abs();
-    return {magnitude * share + rounded_numbers(q, q.arguments, q.reference), magnitude, said_of(share, q)};
+    at::Tensor allowed = magnitude * share + rounded_numbers(q, q.arguments, q.reference);
+    if (const at::Tensor before = rounded_before_bias(q); before.defined()) {
+        allowed = allowed + before;
+    }
+    return {allowed, magnitude, said_of(share, q)};
 }
 
 double positive_terms(const Question& q) {
@@ -282,11 +273,19 @@ bool reduced_attention() {
 
 }  // namespace
 
+double summed_terms(const Question& q) {
+    double terms = known_terms(q);
+    if (terms == 0) {
+        terms = largest(dense(q.first(ones(q.handle.schema(), q.arguments))).abs());
+    }
+    return std::max({terms, elements_per_result(q), window(q)});
+}
+
 double product_share(const Question& q) {
     if (const c10::IValue mode = q.get("mode"); mode.isInt() && mode.toInt() == 2) {
         return 0;  // embedding_bag: the largest, rounded no more
     }
-    return q.row.factor * (2 * std::sqrt(summed_terms(q)) + 4) * coarser(q);
+    return q.row.factor * (2 * std::sqrt(summed_terms(q)) + 4) * rounded_products(q);
 }
 
 double positive_share(const Question& q) {
@@ -368,9 +367,8 @@ Latitude latitude_of(const Question& q) {
 Allowance widened(const Question& q, const Latitude& latitude) {
     Allowance allowed = allowance(q);
     if (allowed.allowed.defined() && latitude.each_term > 0) {
-        const double root = (product_share(q) / q.row.factor - 4) / 2;
         allowed.allowed = allowed.allowed * latitude.coarser +
-                          allowed.magnitude * (latitude.inputs + latitude.each_term * root * root);
+                          allowed.magnitude * (latitude.inputs + latitude.each_term * summed_terms(q));
         allowed.words += latitude.words;
     }
     return allowed;

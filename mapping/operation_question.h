@@ -55,6 +55,9 @@ at::Tensor usable(const at::Tensor& tensor);
 double largest(const at::Tensor& tensor);
 double root(std::int64_t terms);  // 2 sqrt(n)
 
+// K of a sum of products: those, and what they are added to.
+double summed_terms(const Question& q);
+
 // p (2 sqrt(K) + 4) of a sum of products; p (2 sqrt(K) + 8) of one of positive terms.
 double product_share(const Question& q);
 double positive_share(const Question& q);

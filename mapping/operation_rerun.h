@@ -21,6 +21,7 @@ struct RunningOperation {
     Arguments arguments;                           // as they were before it ran
     std::vector<c10::IValue> results;              // empty until it has ended
     std::shared_ptr<const Generators> generators;  // as they were before it ran; nullptr: it draws nothing
+    bool rows_kept = false;  // rows of a linear that was given a tensor (operation_narrow.h), now a matrix
 };
 
 // While one of these lives, the thread's dispatcher calls go below autograd and autocast and are told to no

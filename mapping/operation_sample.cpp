@@ -8,6 +8,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "mapping/operation_narrow.h"
+
 namespace fumi::mapping {
 namespace {
 
@@ -138,6 +140,7 @@ bool Sample::product(std::int64_t elements, std::uint64_t seed, bool transposed)
     }
     shape_ = a.sizes().vec();
     shape_.back() = all_columns;
+    rows_kept_ = transposed && keeps_rows(a);
     // Copied to the rows that are asked for where that is a view, and else as a whole.
     arguments_[0] = selected(a.dim() == 2 ? a : a.reshape({-1, a.size(-1)}), 0, places_);
     arguments_[1] = selected(b, transposed ? 0 : 1, columns_);
@@ -197,7 +200,7 @@ RunningOperation Sample::part(const c10::OperatorHandle& handle, const std::vect
             break;
     }
     TORCH_CHECK(result.defined(), "a sample of a result of this kind");
-    return {handle, arguments_, {result}, nullptr};
+    return {handle, arguments_, {result}, nullptr, rows_kept_};
 }
 
 std::int64_t Sample::place(std::int64_t element) const {

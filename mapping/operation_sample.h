@@ -37,6 +37,7 @@ class Sample {
     std::vector<std::int64_t> shape_;  // of the whole result
     Places places_;                    // elements; of a product its rows
     Places columns_;
+    bool rows_kept_ = false;
     std::int64_t image_ = 0, image_size_ = 0;
 };
 

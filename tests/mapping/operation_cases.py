@@ -30,8 +30,14 @@ def spd(k, d):
 
 
 def quantised_linear(_):
-    x = torch.quantize_per_tensor(torch.randn(8, 33), 0.03, 120, torch.quint8)
     weight = torch.randn(16, 33)
+    if weight.is_cuda:  # cuDNN's: both int8, per tensor, without zero points
+        x = torch.quantize_per_tensor(torch.randn(8, 33), 0.03, 0, torch.qint8)
+        w = torch.quantize_per_tensor(weight, 0.04, 0, torch.qint8)
+        for bias in (None, torch.randn(16)):
+            torch.ao.nn.quantized.functional.linear(x, w, bias, scale=0.2, zero_point=0)
+        return
+    x = torch.quantize_per_tensor(torch.randn(8, 33), 0.03, 120, torch.quint8)
     by_channel = torch.quantize_per_channel(weight, torch.rand(16) * 0.02 + 0.03, torch.zeros(16, dtype=torch.int64), 0,
                                              torch.qint8)
     for w in (torch.quantize_per_tensor(weight, 0.04, 0, torch.qint8), by_channel):

@@ -28,6 +28,9 @@ NOT_RERUN = {
     "fp64 operands: torch has no wider type to rerun them in",
 }
 
+# A convolution may take its inputs as TF32 on a GPU: a thousandth may be rounding.
+MOVED = 1.001 if DEVICE == "cpu" else 1.05
+
 watch = Watch()
 fault = ctypes.CDLL(os.environ["FUMI_OPERATION_FAULT"])
 fault.fault_plant.argtypes = [ctypes.c_char_p, ctypes.c_double]
@@ -94,7 +97,7 @@ def test_planted_error_fails(api):
         own = [seen for seen in told(api, call) or () if seen.not_checked == "" and seen.elements > 0]
         if not own:
             continue
-        fault.fault_plant(own[0].function.split(".")[0].encode(), 1.001)
+        fault.fault_plant(own[0].function.split(".")[0].encode(), MOVED)
         own = told(api, call)
         fault.fault_clear()
         if "fail" in {seen.verdict for seen in own}:

@@ -50,6 +50,26 @@ def test_the_program_gets_the_same_numbers():
     assert {"aten::mul_.Tensor", "aten::add.out", "aten::exp_", "aten::batch_norm"} <= functions
 
 
+@pytest.mark.parametrize("sample", [0, 256])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_sum_that_is_rounded_before_its_bias_passes(dtype, sample):
+    torch.manual_seed(1)
+    rows = torch.randn(6, 7, 40).to(dtype)
+    weight, bias = torch.randn(30, 40).to(dtype), torch.full((30,), 20.0).to(dtype)
+    watch.recorder.sample_elements = sample
+    try:
+        with watch:
+            F.linear(rows.transpose(0, 1), weight, bias)
+        assert [told.verdict for told in watch.seen] == ["pass"], watch.seen
+        fault.fault_plant(b"aten::linear", 1.02)  # what torch flattens is rounded once
+        fault.fault_everywhere()
+        with watch:
+            F.linear(rows, weight, bias)
+        assert [told.verdict for told in watch.seen] == ["fail"], watch.seen
+    finally:
+        watch.recorder.sample_elements = 0
+
+
 SAMPLED = {
     "add of a column": lambda x, w: x + w[:64, :1],
     "add_": lambda x, w: x.clone().add_(w[:64], alpha=0.5),

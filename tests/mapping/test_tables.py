@@ -28,7 +28,7 @@ REACH_CUDNN = """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_tra
     instance_norm native_batch_norm native_batch_norm_backward cudnn_batch_norm cudnn_batch_norm_backward _cudnn_rnn
     _cudnn_rnn_backward lstm gru rnn_tanh rnn_relu ctc_loss _cudnn_ctc_loss grid_sampler cudnn_grid_sampler
     cudnn_grid_sampler_backward affine_grid_generator scaled_dot_product_attention
-    _scaled_dot_product_cudnn_attention""".split()
+    _scaled_dot_product_cudnn_attention quantized::linear""".split()
 
 
 def exists(name):

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+import torch.ao.nn.quantized.functional
 import torch.nn.functional as F
 from torch import nn
 
@@ -375,3 +376,34 @@ def test_attention():
         y.square().sum().backward()
         return [y.detach(), q.grad, k.grad, v.grad]
     compare(program, 1e-12)
+
+
+# cuDNN's product of int8 matrices: torch's CPU kernel takes unsigned activations, so that fp64 is the reference.
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_quantized_tensors(with_bias):
+    generator = torch.Generator().manual_seed(0)
+    x, w, b = (torch.randn(*size, generator=generator) for size in ((8, 2000), (16, 2000), (16,)))
+    qx, qw = torch.quantize_per_tensor(x.cuda(), 0.03, 0, torch.qint8), torch.quantize_per_tensor(w.cuda(), 0.04, 0, torch.qint8)
+    assert qx.is_cuda and qx.cpu().is_cpu and qx.view(4, 2, -1).is_quantized
+    assert torch.equal(qx.int_repr().cpu(), torch.quantize_per_tensor(x, 0.03, 0, torch.qint8).int_repr())
+    assert torch.equal(qx.dequantize().cpu(), qx.cpu().dequantize()) and torch.equal(qx.cpu().cuda().int_repr(), qx.int_repr())
+    y = torch.ao.nn.quantized.functional.linear(qx, qw, b.cuda() if with_bias else None, scale=2.0, zero_point=0)
+    exact = qx.cpu().int_repr().double() @ qw.cpu().int_repr().double().T * 0.03 * 0.04 + (b.double() if with_bias else 0)
+    off = y.int_repr().cpu().double() - (exact / 2).clamp(-128, 127)
+    assert off.abs().max() < 0.5 + 1e-4 and y.int_repr().abs().max() > 40
+
+
+# A GPU's kernel keeps its statistics in fp32; the CPU's rounds them to the type of a narrow input.
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_batch_norm_of_narrow_types_has_fp32_statistics(dtype):
+    x = torch.randn(8, 5, 6, generator=torch.Generator().manual_seed(0)).mul(2).add(3).to(dtype).cuda().requires_grad_()
+    parameters = [torch.tensor([0.5, 1.25, 2.0, -1.0, 0.75], dtype=dtype, device="cuda", requires_grad=True) for _ in range(2)]
+    running = torch.zeros(5, dtype=dtype, device="cuda"), torch.ones(5, dtype=dtype, device="cuda")
+    y, mean, _ = torch.native_batch_norm(x, *parameters, *running, True, 0.5, 1e-5)
+    assert y.dtype == dtype and mean.dtype == torch.float32
+    wide = x.detach().double()
+    torch.testing.assert_close(mean.double(), wide.mean((0, 2)), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(running[0], (wide.mean((0, 2)) / 2).to(dtype), rtol=0, atol=0)
+    y.sum().backward()
+    assert x.grad.dtype == dtype and all(p.grad.dtype == dtype for p in parameters)
+    assert torch.equal(parameters[1].grad.cpu(), torch.full((5,), 48, dtype=dtype))

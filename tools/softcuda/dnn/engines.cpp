@@ -42,6 +42,8 @@ const char* spelled(cudnnDataType_t type, bool tensor) noexcept {
             return "f16f16_f16f32_f32";
         case CUDNN_DATA_BFLOAT16:
             return "bf16bf16_bf16f32_f32";
+        case CUDNN_DATA_INT8:
+            return "i8i8_i8i32_f32";
         default:
             return tensor ? "tf32f32_tf32f32_f32" : "f32f32_f32f32_f32";
     }
@@ -57,7 +59,8 @@ std::vector<Engine> engines_for(const Graph& graph) {
     const Convolution* convolution = convolution_in(graph);
     std::vector<Engine> engines;
     // Every index stays with its algorithm, whatever else there is for the graph.
-    if (!graph.in_double)
+    // Integers are exact on either: their sums are formed in double here.
+    if (!graph.in_double || input_type(graph) == CUDNN_DATA_INT8)
         engines.push_back({1, Algorithm::tensor_cores, {CUDNN_NUMERICAL_NOTE_TENSOR_CORE}, 0});
     engines.push_back({0, Algorithm::plain, {}, 0});
     if (convolution != nullptr && convolution->direction == Direction::backward_filter) {

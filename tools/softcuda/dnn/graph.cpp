@@ -68,6 +68,9 @@ class Reader {
     }
 
     const Tensor& at(int index) const { return graph_.tensors.at(static_cast<std::size_t>(index)); }
+    bool is_int8(const Matmul& op) const {
+        return at(op.a).type == CUDNN_DATA_INT8 && at(op.b).type == CUDNN_DATA_INT8;
+    }
 
     struct ConvolutionNames {
         Direction direction;
@@ -173,6 +176,8 @@ class Reader {
         matmul.k_override = tensor(operation, CUDNN_ATTR_OPERATION_MATMUL_GEMM_K_OVERRIDE_DESC);
         if (matmul.m_override >= 0 || matmul.n_override >= 0 || matmul.k_override >= 0)
             return unsupported("matrix product with overridden sizes");
+        // Their sums are integers, as exact in double.
+        graph_.in_double |= graph_.tensors[static_cast<std::size_t>(matmul.a)].type == CUDNN_DATA_INT8;
         graph_.operations.emplace_back(matmul);
         return CUDNN_STATUS_SUCCESS;
     }
@@ -297,7 +302,8 @@ class ShapesFit {
     bool operator()(const Matmul& op) const {
         const auto &a = size(op.a), &b = size(op.b), &c = size(op.c);
         const std::size_t rank = c.size();
-        if (rank < 2 || a.size() != rank || b.size() != rank || !floating({op.a, op.b, op.c})) return false;
+        if (rank < 2 || a.size() != rank || b.size() != rank || !floating({op.c})) return false;
+        if (!floating({op.a, op.b}) && !is_int8(op)) return false;
         for (std::size_t d = 0; d + 2 < rank; ++d)
             if (!divides(a[d], c[d]) || !divides(b[d], c[d])) return false;
         return a[rank - 1] == b[rank - 2] && a[rank - 2] == c[rank - 2] && b[rank - 1] == c[rank - 1];
@@ -321,6 +327,9 @@ class ShapesFit {
 
   private:
     const Tensor& at(int index) const { return graph_.tensors.at(static_cast<std::size_t>(index)); }
+    bool is_int8(const Matmul& op) const {
+        return at(op.a).type == CUDNN_DATA_INT8 && at(op.b).type == CUDNN_DATA_INT8;
+    }
     const std::vector<std::int64_t>& size(int index) const { return at(index).size; }
     static bool divides(std::int64_t part, std::int64_t whole) { return part > 0 && whole % part == 0; }
     bool floating(std::initializer_list<int> tensors) const {

@@ -82,6 +82,10 @@ void Run<T>::multiply(const Operand& a, const Operand& b, const std::vector<std:
 
 template <class T>
 void Run<T>::operator()(const Matmul& op) {
+    if (tensor(op.a).type == CUDNN_DATA_INT8) {  // as numbers of type T from here on
+        (void)read(op.a);
+        (void)read(op.b);
+    }
     const Operand a = operand(op.a), b = operand(op.b);
     auto& result = create(op.c);
     bool last = true;

@@ -2,6 +2,7 @@
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/cuda/EmptyTensor.h>
+#include <ATen/quantized/QTensorImpl.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/core/TensorImpl.h>
@@ -17,6 +18,18 @@ namespace {
 at::Tensor strided(c10::Storage storage, c10::DispatchKey backend, caffe2::TypeMeta dtype,
                    at::IntArrayRef sizes, at::IntArrayRef strides, int64_t offset) {
     auto impl = c10::make_intrusive<c10::TensorImpl>(std::move(storage), c10::DispatchKeySet(backend), dtype);
+    impl->set_sizes_and_strides(sizes, strides, offset);
+    return at::Tensor(std::move(impl));
+}
+
+// Per tensor: the numbers of a quantizer per channel would lie in another device's memory.
+at::Tensor quantized(c10::Storage storage, c10::DispatchKey backend, caffe2::TypeMeta dtype,
+                     at::IntArrayRef sizes, at::IntArrayRef strides, int64_t offset,
+                     at::QuantizerPtr quantizer) {
+    TORCH_CHECK_NOT_IMPLEMENTED(quantizer->qscheme() == at::kPerTensorAffine,
+                                "softcuda: the software device has tensors quantized per tensor only");
+    auto impl = c10::make_intrusive<at::QTensorImpl>(std::move(storage), c10::DispatchKeySet(backend), dtype,
+                                                     std::move(quantizer));
     impl->set_sizes_and_strides(sizes, strides, offset);
     return at::Tensor(std::move(impl));
 }
@@ -64,6 +77,11 @@ c10::Storage AliasMap::storage_for(const c10::Storage& storage) {
 }
 
 at::Tensor AliasMap::dense_counterpart(const at::Tensor& tensor) {
+    if (tensor.is_quantized()) {
+        return quantized(storage_for(tensor.storage()), c10::DispatchKey::QuantizedCPU, tensor.dtype(),
+                         tensor.sizes(), tensor.strides(), tensor.storage_offset(),
+                         at::get_qtensorimpl(tensor)->quantizer());
+    }
     at::Tensor alias = strided(storage_for(tensor.storage()), c10::DispatchKey::CPU, tensor.dtype(),
                                tensor.sizes(), tensor.strides(), tensor.storage_offset());
     set_bits(alias, tensor.is_conj(), tensor.is_neg());
@@ -79,9 +97,8 @@ at::Tensor AliasMap::to_cpu(const at::Tensor& tensor) {
     for (size_t i = 0; i < device_.size(); ++i) {
         if (device_[i].is_same(tensor)) return cpu_[i];
     }
-    TORCH_CHECK_NOT_IMPLEMENTED(
-        !tensor.is_quantized() && !tensor.is_nested(), "softcuda: the software device has no ",
-        tensor.is_quantized() ? "quantized" : "nested", " tensors for this operation");
+    TORCH_CHECK_NOT_IMPLEMENTED(!tensor.is_nested(),
+                                "softcuda: the software device has no nested tensors for this operation");
     at::Tensor alias = is_sparse(tensor) ? sparse_counterpart(*this, tensor) : dense_counterpart(tensor);
     device_.push_back(tensor);
     cpu_.push_back(alias);
@@ -111,8 +128,6 @@ c10::IValue AliasMap::to_cpu(const c10::IValue& value) {
 TensorMeta AliasMap::describe(const at::Tensor& result) const {
     TensorMeta meta;
     if (!result.defined()) return meta;
-    TORCH_CHECK_NOT_IMPLEMENTED(!result.is_quantized(),
-                                "softcuda: the software device has no quantized tensors");
     if (is_sparse(result)) {
         meta.kind = TensorMeta::Kind::sparse;
         return meta;
@@ -122,6 +137,7 @@ TensorMeta AliasMap::describe(const at::Tensor& result) const {
     meta.dtype = result.dtype();
     meta.conj = result.is_conj();
     meta.neg = result.is_neg();
+    if (result.is_quantized()) meta.quantizer = at::get_qtensorimpl(result)->quantizer();
     meta.kind = TensorMeta::Kind::fresh;
     for (size_t i = 0; i < cpu_.size(); ++i) {
         if (cpu_[i].is_same(result)) {
@@ -152,14 +168,22 @@ at::Tensor AliasMap::materialize(const TensorMeta& meta, c10::Device device) con
         case TensorMeta::Kind::view: {
             const at::Tensor& base = device_[meta.argument];
             const int64_t base_bytes = base.storage_offset() * static_cast<int64_t>(base.element_size());
+            const int64_t offset = base_bytes / static_cast<int64_t>(meta.dtype.itemsize()) + meta.offset;
+            if (meta.quantizer) {
+                return quantized(base.storage(), c10::DispatchKey::QuantizedCUDA, meta.dtype, meta.sizes,
+                                 meta.strides, offset, meta.quantizer);
+            }
             at::Tensor view =
-                strided(base.storage(), c10::DispatchKey::CUDA, meta.dtype, meta.sizes, meta.strides,
-                        base_bytes / static_cast<int64_t>(meta.dtype.itemsize()) + meta.offset);
+                strided(base.storage(), c10::DispatchKey::CUDA, meta.dtype, meta.sizes, meta.strides, offset);
             set_bits(view, meta.conj, meta.neg);
             return view;
         }
         case TensorMeta::Kind::fresh:
             break;
+    }
+    if (meta.quantizer) {
+        const auto options = at::TensorOptions().device(device).dtype(c10::typeMetaToScalarType(meta.dtype));
+        return at::new_qtensor(meta.sizes, options, meta.quantizer).as_strided_(meta.sizes, meta.strides);
     }
     at::Tensor fresh(at::detail::empty_strided_cuda(meta.sizes, meta.strides,
                                                     c10::typeMetaToScalarType(meta.dtype), device));

@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
+#include <ATen/quantized/Quantizer.h>
 
 #include <cstdint>
 #include <utility>
@@ -27,6 +28,7 @@ struct TensorMeta {
     int64_t offset = 0;  // view: elements from the argument's own offset
     caffe2::TypeMeta dtype;
     bool conj = false, neg = false;
+    at::QuantizerPtr quantizer;  // of quantized tensors
 };
 
 // The CPU counterparts of one call's tensors. The same tensor gives the same counterpart and shared storage

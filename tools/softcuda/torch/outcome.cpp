@@ -110,7 +110,9 @@ Outcome describe_outcome(const AliasMap& aliases, const std::vector<c10::IValue>
         if (!result.isTensor() && !result.isTensorList()) outcome.reusable = false;
         for_each_tensor(result, [&](const at::Tensor& tensor) {
             meta.tensors.push_back(aliases.describe(tensor));
-            if (meta.tensors.back().kind == TensorMeta::Kind::sparse) outcome.reusable = false;
+            const TensorMeta& told = meta.tensors.back();
+            // A quantizer is made of numbers that a signature does not have.
+            if (told.kind == TensorMeta::Kind::sparse || told.quantizer) outcome.reusable = false;
         });
         outcome.returns.push_back(std::move(meta));
     }

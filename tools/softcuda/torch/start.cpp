@@ -24,6 +24,7 @@ struct Backend {
 };
 
 constexpr Backend backends[] = {{c10::DispatchKey::CUDA, c10::DispatchKey::CPU},
+                                {c10::DispatchKey::QuantizedCUDA, c10::DispatchKey::QuantizedCPU},
                                 {c10::DispatchKey::SparseCUDA, c10::DispatchKey::SparseCPU},
                                 {c10::DispatchKey::SparseCsrCUDA, c10::DispatchKey::SparseCsrCPU}};
 

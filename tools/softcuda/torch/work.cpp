@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "tools/softcuda/torch/alias.h"
+#include "tools/softcuda/torch/wide_kernels.h"
 
 namespace softcuda::torch_device {
 namespace {
@@ -35,7 +36,11 @@ torch::jit::Stack Work::run() const {
     use_threads(threads);
     torch::jit::Stack stack(arguments);
     if (random) stack[generator_argument] = generator_for(*random);
-    op.redispatchBoxed(c10::DispatchKeySet(cpu_key), &stack);
+    if (computes_in_fp32(op, stack)) {
+        run_in_fp32(op, cpu_key, &stack);
+    } else {
+        op.redispatchBoxed(c10::DispatchKeySet(cpu_key), &stack);
+    }
     return stack;
 }
 
