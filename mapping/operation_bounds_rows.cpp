@@ -45,6 +45,10 @@ Allowance softmax(const Question& q, bool logarithm) {
 
 Allowance logsumexp(const Question& q) {
     const at::Tensor& x = q.arguments.at(0).toTensor();
+    if (x.numel() == 0) {  // the logarithm of 0
+        const at::Tensor none = at::zeros_like(q.reference);
+        return {none, none, "0: nothing is summed"};
+    }
     const std::vector<std::int64_t> dim = q.get("dim").toIntVector();
     const Distances d = distances(x, dim);
     const at::Tensor largest_x = x.amax(dim, true).abs();

@@ -1,6 +1,7 @@
 """Inputs for each API of FuMi's torch_api.txt: torch's own samples (OpInfo) where it has some, and those of operation_cases.py."""
 import os
 from collections import defaultdict
+from operator import attrgetter
 
 import torch
 from operation_cases import CASES
@@ -27,6 +28,8 @@ def has_info(api):
 def _call(api, info, sample):
     if api.startswith("torch.Tensor.") and isinstance(sample.input, torch.Tensor):
         return lambda: getattr(sample.input, _name(api))(*sample.args, **sample.kwargs)
+    if any(_name(api) == alias.name for alias in info.aliases):
+        return lambda: attrgetter(_name(api))(torch)(sample.input, *sample.args, **sample.kwargs)
     return lambda: info.op(sample.input, *sample.args, **sample.kwargs)
 
 

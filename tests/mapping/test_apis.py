@@ -22,6 +22,8 @@ ANOTHER_API = {
     "torch.nn.functional.local_response_norm": "an empty input is returned as it is",
     "torch.nn.functional.smooth_l1_loss": "beta = 0 is l1_loss",
 }
+# Samples whose result is x / 0: no bound, but a measured error.
+NO_BOUND = {"torch.Tensor.cov": "no degrees of freedom"}
 NOT_RERUN = {
     "it draws random numbers, in fp64 others than in its own type",
     "its choice of elements is computed in fp16 or bf16, in fp64 it is another one",
@@ -79,7 +81,8 @@ def test_api_is_seen_rerun_and_right(api):
         reasons = {seen.not_checked for seen in everything} - {""}
         assert reasons <= NOT_RERUN, reasons
         checked = [seen for seen in everything if seen.not_checked == ""]
-        assert {seen.verdict for seen in checked} <= {"pass", "fail"}, checked
+        verdicts = {"pass", "fail", *(("none",) if ALL and api in NO_BOUND else ())}
+        assert {seen.verdict for seen in checked} <= verdicts, checked
         rerun |= {seen.function.split(".")[0] for seen in checked}
         shares = [float(s[1]) for s in (re.match(r"within (\S+) of", seen.reason) for seen in checked) if s]
         if dtype == torch.float32:
