@@ -18,10 +18,12 @@
 #define FUMI_DEVICE __device__ __forceinline__
 #define FUMI_DEVICE_CALL __device__ __noinline__
 #define FUMI_UNROLL _Pragma("unroll")
+#define FUMI_NO_UNROLL _Pragma("unroll 1")
 #else
 #define FUMI_DEVICE inline __attribute__((always_inline))
 #define FUMI_DEVICE_CALL inline __attribute__((noinline))
 #define FUMI_UNROLL _Pragma("GCC unroll 8")
+#define FUMI_NO_UNROLL
 #endif
 
 namespace fumi::FUMI_TARGET {

@@ -34,6 +34,8 @@ FUMI_DEVICE typename Bits<T>::Raw encode(double x, typename Bits<T>::Raw otherwi
     using B = Bits<T>;
     using Raw = typename B::Raw;
     if (!is_finite(x)) return otherwise;
+    if constexpr (B::mantissa == 52)
+        return bits_of<Raw>(x);  // half its spacing is below the smallest double near 0
     const double spacing = 2 * half_ulp(format, x), rounded = rint(x / spacing) * spacing;
     const double size = fabs(rounded);
     if (size > format.largest) return otherwise;

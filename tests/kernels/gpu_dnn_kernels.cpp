@@ -115,6 +115,18 @@ void convolutions(Comparison& all) {
             }
         }
     }
+    // Few elements and many products each: K in slices over several blocks.
+    const std::pair<ConvDirection, ConvCase> sliced[] = {
+        {ConvDirection::forward, {.n = 1, .in = 300, .out = 6, .size = {4, 3}}},
+        {ConvDirection::backward_data, {.n = 1, .in = 6, .out = 300, .size = {4, 3}}},
+        {ConvDirection::backward_filter,
+         {.n = 40, .in = 3, .out = 4, .size = {8, 8}, .format = Format::channels_last}}};
+    for (const auto& [direction, c] : sliced)
+        for (const DataType type : {DataType::f32, DataType::f64, DataType::bf16}) {
+            const Conv conv(c, direction, type, draws(Distribution::normal, g));
+            all.add(std::string("convolution in slices ") + type_name(type), conv.memory(), conv.p,
+                    contract_of(type), true);
+        }
     const Conv conv({}, ConvDirection::forward, DataType::f32, draws(Distribution::normal, g));
     for (const ConvAlgorithm algorithm :
          {ConvAlgorithm::winograd, ConvAlgorithm::fft, ConvAlgorithm::unknown})

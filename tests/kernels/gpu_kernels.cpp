@@ -242,6 +242,10 @@ int run(bool timed) {
         ok = ok && result["ok"].get<bool>();
         report["results"].push_back(std::move(result));
     }
+    for (json& result : compare_mode_kernels(driver)) {
+        ok = ok && result["ok"].get<bool>();
+        report["results"].push_back(std::move(result));
+    }
     for (const Case& one : kCases) {
         if (is_complex(one.a)) continue;  // their parts come as real numbers
         for (const NoiseKind kind :

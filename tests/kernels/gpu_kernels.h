@@ -13,5 +13,7 @@ nlohmann::json differences(const ErrorStats& device, const ErrorStats& host, boo
 
 // Every check of cuDNN calls, a result each with "ok".
 std::vector<nlohmann::json> compare_dnn_kernels(Driver& driver);
+// The same of what repeat, add_noise, checksum and the precision probe launch.
+std::vector<nlohmann::json> compare_mode_kernels(Driver& driver);
 
 }  // namespace fumi::test

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -94,6 +95,20 @@ void for_each_type(F f) {
     f(DataType::bf16, all_values<std::uint16_t>(7));
     f(DataType::f32, all_values<std::uint32_t>(23));
     f(DataType::f64, all_values<std::uint64_t>(52));
+}
+
+TEST(Noise, RelativeNoiseMovesTheSmallestDoublesWithinItsSize) {
+    std::vector<double> from;
+    for (const double x : {5e-324, 3e-320, 0x1p-1023, 0x1.8p-1022, 0x1p-1021, 0x1.fp1022}) from.push_back(x);
+    NoiseChoice choice;
+    choice.kind = NoiseKind::relative;
+    choice.size = 0.25;
+    const auto result = moved(from, DataType::f64, choice);
+    for (std::size_t i = 0; i < from.size(); ++i) {
+        const double most = std::max(0.25 * from[i], 0x1p-1074);
+        EXPECT_NEAR(result.values[i], from[i], most) << "element " << i;
+    }
+    EXPECT_NE(result.values[3], from[3]);
 }
 
 TEST(Noise, OneUlpMovesEachNumberToItsNeighbour) {

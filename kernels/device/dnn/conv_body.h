@@ -166,6 +166,9 @@ FUMI_DEVICE_CALL ElementSums combined(const SlicedSums* sums, std::int64_t eleme
                                       std::int64_t depth, std::int64_t k) {
     ElementSums total;
     Wide s;
+    // Unrolled, nvcc 13.0 reads three of the five sums of every slice but the first from the element behind
+    // it.
+    FUMI_NO_UNROLL
     for (std::int64_t slice = 0; slice < slices; ++slice) {
         const SlicedSums& part = sums[slice * elements];
         const std::int64_t left = k - slice * depth;
