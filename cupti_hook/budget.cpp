@@ -37,7 +37,9 @@ double outputs_of(const libraries::Call& call) noexcept {
     return 1;
 }
 
-std::uint64_t site_of(const rerun::Entry& entry) noexcept {
+}  // namespace
+
+std::uint64_t Budget::site_of(const rerun::Entry& entry) noexcept {
     // Names are interned: their addresses tell them apart.
     std::uint64_t site = mixed(reinterpret_cast<std::uintptr_t>(entry.origin.location),
                                reinterpret_cast<std::uintptr_t>(entry.call.function));
@@ -47,8 +49,6 @@ std::uint64_t site_of(const rerun::Entry& entry) noexcept {
         site = mixed(site, static_cast<std::uint64_t>(size));
     return site;
 }
-
-}  // namespace
 
 double full_check_share() noexcept {
     return 4;
@@ -90,19 +90,52 @@ std::int64_t Budget::turn(double work, std::int64_t every) const noexcept {
     return std::max(every, static_cast<std::int64_t>(std::ceil(std::min(work / share_of_mode_, 1e9))));
 }
 
-std::int64_t Budget::number_at(const rerun::Entry& entry) noexcept try {
-    const std::uint64_t site = site_of(entry);
+Budget::Site& Budget::find(std::uint64_t site) {
+    return sites_[sites_.size() < most_sites || sites_.contains(site) ? site : 0];
+}
+
+std::int64_t Budget::charge(std::uint64_t site, bool will_be_measured) noexcept try {
     const std::lock_guard lock(mutex_);
-    return calls_[calls_.size() < most_sites || calls_.contains(site) ? site : 0]++;
+    Site& of = find(site);
+    of.under_way += will_be_measured ? 1 : 0;
+    const std::int64_t charged_ns = std::max<std::int64_t>(of.device_ns, 0);
+    device_ns_ += charged_ns;
+    return charged_ns;
 } catch (...) {
-    return 1;
+    return 0;
+}
+
+void Budget::measured(std::uint64_t site, std::int64_t charged_ns, std::int64_t ns) noexcept try {
+    const std::lock_guard lock(mutex_);
+    Site& of = find(site);
+    --of.under_way;
+    of.device_ns = ns;
+    device_ns_ += ns - charged_ns;
+} catch (...) {  // find() allocates for a new site only, and this one has been charged
+}
+
+std::int64_t Budget::device_ns() noexcept {
+    const std::lock_guard lock(mutex_);
+    return device_ns_;
+}
+
+// The number of this call at its site; -1: it has none of its turns now.
+std::int64_t Budget::number_at(std::uint64_t site, std::int64_t spent_ns) noexcept try {
+    const auto allowed_ns = share_ * static_cast<double>(now_ns() - started_ns_);
+    const std::lock_guard lock(mutex_);
+    Site& of = find(site);
+    const std::int64_t number = of.calls++;
+    if (number == 0) return 0;
+    const bool unknown = of.device_ns < 0 && of.under_way > 0;
+    return unknown || static_cast<double>(spent_ns + device_ns_) > allowed_ns ? -1 : number;
+} catch (...) {
+    return -1;
 }
 
 rerun::Wanted Budget::choose(const rerun::Entry& entry, std::int64_t spent_ns) noexcept {
-    const std::int64_t elapsed_ns = now_ns() - started_ns_;
-    const std::int64_t number = number_at(entry);
+    const std::int64_t number = number_at(site_of(entry), spent_ns);
     rerun::Wanted wanted;
-    if (number > 0 && static_cast<double>(spent_ns) > share_ * static_cast<double>(elapsed_ns)) return wanted;
+    if (number < 0) return wanted;
     const auto has_turn = [&](std::int64_t every, double work) {
         return every > 0 && number % turn(work, every) == 0;
     };

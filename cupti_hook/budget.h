@@ -17,8 +17,10 @@ double sampled_check_share(double elements, double outputs) noexcept;
 double checksum_share(const GemmProblem& problem, const config::Checksum& checksum) noexcept;
 
 // A site is a line, a library function and a problem size. Each mode has its turn in every n-th call of a
-// site, n so large that the mode takes no more than its part of the budget; the first call is always checked.
-// FuMi's time on the program's threads is measured, and while it is over the budget no other call is.
+// site, n so large that the mode's arithmetic takes no more than its part of the budget; the first call is
+// always checked. FuMi's time on the program's threads and its checks' time on the device are measured, and
+// while their sum is over the budget no other call is; nor is a second call of a site before the device's
+// time for the first is known.
 class Budget {
   public:
     explicit Budget(const config::Config& config) noexcept;
@@ -26,10 +28,23 @@ class Budget {
     // `spent_ns`: FuMi's time on calling threads so far.
     rerun::Wanted choose(const rerun::Entry& entry, std::int64_t spent_ns) noexcept;
 
-  private:
-    std::int64_t turn(double work, std::int64_t every) const noexcept;
-    std::int64_t number_at(const rerun::Entry& entry) noexcept;
+    static std::uint64_t site_of(const rerun::Entry& entry) noexcept;
+    // The checks of a call are on their way. What they are charged until measured() says better: the site's
+    // last time.
+    std::int64_t charge(std::uint64_t site, bool will_be_measured) noexcept;
+    void measured(std::uint64_t site, std::int64_t charged_ns, std::int64_t ns) noexcept;
+    // Of all checks on the device, as far as it is known.
+    std::int64_t device_ns() noexcept;
 
+  private:
+    struct Site {
+        std::int64_t calls = 0;       // so far
+        std::int64_t device_ns = -1;  // that the last checks took; -1: not known
+        std::int64_t under_way = 0;   // checks that are being measured
+    };
+    Site& find(std::uint64_t site);
+    std::int64_t number_at(std::uint64_t site, std::int64_t spent_ns) noexcept;
+    std::int64_t turn(double work, std::int64_t every) const noexcept;
     const double share_;
     const std::int64_t started_ns_;
     double share_of_mode_;
@@ -39,7 +54,8 @@ class Budget {
         add_noise_;  // every how many calls at the most; 0: never
     const double noise_samples_;
     std::mutex mutex_;
-    std::unordered_map<std::uint64_t, std::int64_t> calls_;  // of each site, so far
+    std::int64_t device_ns_ = 0;
+    std::unordered_map<std::uint64_t, Site> sites_;
 };
 
 }  // namespace fumi

@@ -192,6 +192,7 @@ bool Drainer::take_results() {
             write_check(*entry, check, slot.result.stats, 0);
             check.written = news = true;
         }
+        complete = complete && recorder_.account(*entry);
         if (complete) ring_.release(entry);
         return complete;
     });
@@ -294,6 +295,7 @@ void Drainer::write_foot() {
     writer.set("beyond_limit", std::to_string(recorder_.beyond_limit()));
     if (config_.operations) writer.set("operations_left_out", std::to_string(operations_.left_out()));
     writer.set("overhead_ns", std::to_string(recorder_.overhead_ns()));
+    writer.set("device_overhead_ns", std::to_string(recorder_.device_overhead_ns()));
     writer.set("scratch_bytes", std::to_string(recorder_.scratch_allocated()));
 }
 

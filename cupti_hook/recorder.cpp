@@ -127,6 +127,29 @@ rerun::Wanted Recorder::wanted_now(const rerun::Entry& entry) noexcept {
     return wanted;
 }
 
+// Under a budget the device's time for the checks is measured; a captured check has its time at every launch
+// of its graph.
+void Recorder::enqueue_checks(rerun::Entry& entry, const libraries::Call& call) noexcept {
+    const libraries::DriverApi* driver = libraries::driver_api();
+    if (!budget_.limited() || entry.captured || driver == nullptr)
+        return checker_.enqueue(entry, current.check, call);
+    const int pair = clock_.begin(*driver, entry.context, entry.call.stream);
+    checker_.enqueue(entry, current.check, call);
+    if (pair >= 0) clock_.end(*driver, entry.call.stream, pair);
+    entry.clock_pair = pair;
+    entry.charged_ns = budget_.charge(Budget::site_of(entry), pair >= 0);
+}
+
+bool Recorder::account(rerun::Entry& entry) noexcept {
+    if (entry.clock_pair < 0) return true;
+    const std::int64_t ns = clock_.read(*libraries::driver_api(), entry.clock_pair);
+    if (ns == DeviceClock::not_yet) return false;
+    budget_.measured(Budget::site_of(entry), entry.charged_ns,
+                     ns == DeviceClock::unknown ? entry.charged_ns : ns);
+    entry.clock_pair = -1;
+    return true;
+}
+
 void Recorder::after(libraries::Call& call, int status) noexcept {
     Current& now = current;
     rerun::Entry* entry = now.entry;
@@ -137,7 +160,7 @@ void Recorder::after(libraries::Call& call, int status) noexcept {
     if (status != 0)
         entry->checked = false;
     else if (entry->checked)
-        checker_.enqueue(*entry, now.check, call);
+        enqueue_checks(*entry, call);
     now.entry = nullptr;
     entry->host_ns += now_ns(CLOCK_MONOTONIC) - begin;
     overhead_ns_.fetch_add(entry->host_ns, std::memory_order_relaxed);

@@ -10,6 +10,7 @@
 
 #include "config/config.h"
 #include "cupti_hook/budget.h"
+#include "cupti_hook/device_clock.h"
 #include "cupti_hook/libraries/observer.h"
 #include "cupti_hook/rerun/checker.h"
 #include "cupti_hook/rerun/ring.h"
@@ -40,6 +41,9 @@ class Recorder final : public libraries::Observer {
 
     // The number of a call that is recorded elsewhere (operations.h); 0 past limits.calls.
     std::int64_t next_call() noexcept;
+    // The device's time for the checks of an entry, all of which have reported. False: it is not known yet.
+    // For the drainer.
+    bool account(rerun::Entry& entry) noexcept;
     void count_dropped() noexcept { dropped_.fetch_add(1, std::memory_order_relaxed); }
     void stop() noexcept { active_.store(false, std::memory_order_relaxed); }
     std::int64_t calls() const noexcept { return calls_.load(std::memory_order_relaxed); }
@@ -48,11 +52,14 @@ class Recorder final : public libraries::Observer {
     std::int64_t beyond_limit() const noexcept { return beyond_limit_.load(std::memory_order_relaxed); }
     // Time that calling threads spent in FuMi.
     std::int64_t overhead_ns() const noexcept { return overhead_ns_.load(std::memory_order_relaxed); }
+    // Time of the device in checks; known where limits.overhead has it measured.
+    std::int64_t device_overhead_ns() noexcept { return budget_.device_ns(); }
     std::size_t scratch_allocated() noexcept { return checker_.scratch_allocated(); }
 
   private:
     void choose_check(rerun::Entry& entry) noexcept;
     rerun::Wanted wanted_now(const rerun::Entry& entry) noexcept;
+    void enqueue_checks(rerun::Entry& entry, const libraries::Call& call) noexcept;
 
     rerun::Ring& ring_;
     rerun::Checker checker_;
@@ -61,6 +68,7 @@ class Recorder final : public libraries::Observer {
         add_noise_;  // every how many calls; 0: not in this mode
     const std::int64_t most_calls_;
     Budget budget_;
+    DeviceClock clock_;
     std::atomic<bool> active_{true};
     std::atomic<std::int64_t> calls_{0}, dropped_{0}, beyond_limit_{0}, matching_{0}, overhead_ns_{0};
 };

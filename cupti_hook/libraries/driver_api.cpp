@@ -35,6 +35,11 @@ DriverApi* load() {
     library.find(api->kernel_get_function, "cuKernelGetFunction");
     library.find(api->ctx_set_current, "cuCtxSetCurrent");
     library.find(api->stream_query, "cuStreamQuery");
+    library.find(api->event_create, "cuEventCreate");
+    library.find(api->event_record, "cuEventRecord");
+    // The newer one differs in nothing but its errors.
+    if (!library.find(api->event_elapsed_time, "cuEventElapsedTime_v2"))
+        library.find(api->event_elapsed_time, "cuEventElapsedTime");
     return api;
 }
 

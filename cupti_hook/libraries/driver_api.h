@@ -29,10 +29,17 @@ struct DriverApi {
     decltype(&::cuKernelGetFunction) kernel_get_function = nullptr;
     decltype(&::cuCtxSetCurrent) ctx_set_current = nullptr;
     decltype(&::cuStreamQuery) stream_query = nullptr;
+    decltype(&::cuEventCreate) event_create = nullptr;
+    decltype(&::cuEventRecord) event_record = nullptr;
+    decltype(&::cuEventElapsedTime_v2) event_elapsed_time = nullptr;
     const char* missing = nullptr;  // the first function that the driver lacks
 
     // All that a check needs is there.
     bool complete() const noexcept { return missing == nullptr; }
+    // Device time can be measured.
+    bool has_events() const noexcept {
+        return event_create != nullptr && event_record != nullptr && event_elapsed_time != nullptr;
+    }
 };
 
 // nullptr while no driver is in the process. Cheap after the first success.

@@ -57,6 +57,8 @@ struct Entry {
     // The checks, where there are any.
     bool checked = false;
     bool captured = false;               // recorded into a graph: its checks run at each of its launches
+    std::int32_t clock_pair = -1;        // under a budget: their time on the device is measured by this pair
+    std::int64_t charged_ns = 0;         // and what they were charged before it is known
     const Contract* contract = nullptr;  // lives as long as the process
     const DnnContract* dnn_contract = nullptr;  // the same, of a cudnn call
     CUcontext context = nullptr;

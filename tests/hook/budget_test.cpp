@@ -64,6 +64,31 @@ TEST(Budget, NothingButFirstCallsWhileFumiHasSpentTooMuch) {
     EXPECT_EQ(chosen(budget, *entry, 2, &rerun::Wanted::repeat), (std::vector<int>{0, 1}));
 }
 
+TEST(Budget, TheDevicesTimeCountsOnceItIsKnown) {
+    constexpr std::int64_t an_hour = 3'600'000'000'000;
+    Budget budget(limited(1.0, {config::Mode::repeat}));
+    const auto entry = call_of(256);
+    const std::uint64_t site = Budget::site_of(*entry);
+    EXPECT_EQ(chosen(budget, *entry, 1, &rerun::Wanted::repeat), std::vector<int>{0});
+    EXPECT_EQ(budget.charge(site, true), 0) << "nothing is known of it";
+    EXPECT_EQ(chosen(budget, *entry, 3, &rerun::Wanted::repeat), std::vector<int>{})
+        << "not before it is known";
+    budget.measured(site, 0, 10);
+    EXPECT_EQ(budget.device_ns(), 10);
+    EXPECT_EQ(chosen(budget, *entry, 1, &rerun::Wanted::repeat), std::vector<int>{0});
+    EXPECT_EQ(budget.charge(site, true), 10);
+    EXPECT_EQ(budget.device_ns(), 20) << "as long as the last, until it is measured";
+    EXPECT_EQ(chosen(budget, *entry, 1, &rerun::Wanted::repeat), std::vector<int>{0});
+    budget.measured(site, 10, an_hour);
+    EXPECT_EQ(budget.device_ns(), an_hour + 10);
+    EXPECT_EQ(chosen(budget, *entry, 3, &rerun::Wanted::repeat), std::vector<int>{}) << "over the budget";
+    const auto other = call_of(128);
+    EXPECT_EQ(chosen(budget, *other, 2, &rerun::Wanted::repeat), std::vector<int>{0})
+        << "but for first calls";
+    EXPECT_EQ(budget.charge(Budget::site_of(*other), false), 0)
+        << "and what is not measured is not waited for";
+}
+
 TEST(Budget, SharesAreTheFormulasOfModes) {
     EXPECT_EQ(sampled_check_share(64 * 64, 1024 * 1024), 4.0 / 256);
     EXPECT_EQ(sampled_check_share(64 * 64, 100), 4) << "no more than all";
