@@ -4,6 +4,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/record_function.h>
 
+#include <array>
+#include <cstdint>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -17,6 +19,27 @@ namespace fumi::mapping {
 namespace {
 
 thread_local OpStack this_thread_stack;
+
+// Rows by the address of the name, each in one of four neighbouring seats. Of operators alone: their names
+// stay where they are as long as they are registered, and those of the tables are for ever.
+struct Named {
+    const char* name;
+    const Operation* row;
+};
+constexpr std::size_t named_count = 512, named_ways = 4;
+thread_local std::array<Named, named_count> named{};
+
+// Where `name` has its seat, or could have; nullptr where all are taken.
+Named* seat_of(const char* name) noexcept {
+    const std::uint64_t hash = (reinterpret_cast<std::uintptr_t>(name) * 0x9E3779B97F4A7C15U) >> 40U;
+    for (std::size_t i = 0; i < named_ways; ++i) {
+        Named& seat = named[(hash + i) % named_count];
+        if (seat.name == name || seat.name == nullptr) {
+            return &seat;
+        }
+    }
+    return nullptr;
+}
 
 // The first entry that belongs to the innermost backward node on the stack, or to the program where there is
 // none.
@@ -55,11 +78,11 @@ const char* interned_op(OpStack& stack) noexcept {
     return entry.its_row() != nullptr ? entry.row->op : intern(entry.name);
 }
 
-std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& record) {
+void push(const at::RecordFunction& record) noexcept {
     OpStack& stack = this_thread_stack;
     // An async record ends on another thread, so it would stay here forever.
     if (stack.depth == OpStack::capacity || record.isAsync()) {
-        return nullptr;
+        return;
     }
     OpEntry& entry = stack.entries[stack.depth];
     entry.record = &record;
@@ -73,7 +96,6 @@ std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& record) 
         entry.grad_mode = c10::GradMode::is_enabled();
     }
     ++stack.depth;
-    return nullptr;
 }
 
 // A Python autograd.Function is recorded under its class's name, which has no namespace.
@@ -113,7 +135,7 @@ void remember_nodes(OpStack& stack) noexcept {
     nodes_store(at::RecordFunction::currentThreadId(), first, next, intern(resolved.origin));
 }
 
-void on_end(const at::RecordFunction& record, at::ObserverContext*) {
+void pop(const at::RecordFunction& record) noexcept {
     OpStack& stack = this_thread_stack;
     // Anything above `record` has ended without a word; a record that is not here began elsewhere.
     std::size_t depth = stack.depth;
@@ -128,7 +150,36 @@ void on_end(const at::RecordFunction& record, at::ObserverContext*) {
     stack.depth = depth - 1;
 }
 
+std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& record) {
+    push(record);
+    return nullptr;
+}
+
+void on_end(const at::RecordFunction& record, at::ObserverContext*) {
+    pop(record);
+}
+
+at::CallbackHandle functions = 0;
+
 }  // namespace
+
+const Operation* row_named(const char* name) noexcept {
+    const Named* const seat = seat_of(name);
+    return seat != nullptr && seat->name != nullptr ? seat->row : operation_of(name);
+}
+
+const Operation* row_of(const at::RecordFunction& record) noexcept {
+    const char* const name = record.name();
+    Named* const seat = seat_of(name);
+    if (seat == nullptr || seat->name != nullptr) {
+        return seat != nullptr ? seat->row : operation_of(name);
+    }
+    const Operation* const row = operation_of(name);
+    if (record.operator_name().has_value()) {
+        *seat = {name, row};
+    }
+    return row;
+}
 
 OpStack& op_stack() noexcept {
     return this_thread_stack;
@@ -167,12 +218,27 @@ Resolved resolve(OpStack& stack) noexcept {
 
 bool observe_ops() noexcept {
     try {
-        at::addGlobalCallback(at::RecordFunctionCallback(on_start, on_end)
-                                  .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
+        const at::RecordFunctionCallback callback(on_start, on_end);
+        functions =
+            at::addGlobalCallback(at::RecordFunctionCallback(callback).scopes({at::RecordScope::FUNCTION}));
+        at::addGlobalCallback(
+            at::RecordFunctionCallback(callback).scopes({at::RecordScope::BACKWARD_FUNCTION}));
         return true;
     } catch (const std::exception&) {
         return false;
     }
+}
+
+void observe_functions_elsewhere() {
+    at::removeCallback(functions);
+}
+
+void function_begins(const at::RecordFunction& record) noexcept {
+    push(record);
+}
+
+void function_ends(const at::RecordFunction& record) noexcept {
+    pop(record);
 }
 
 }  // namespace fumi::mapping

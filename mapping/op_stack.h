@@ -13,6 +13,9 @@ struct RecordFunction;
 
 namespace fumi::mapping {
 
+// As operation_of, but quicker for the names that row_of has been asked for on this thread.
+const Operation* row_named(const char* name) noexcept;
+
 struct OpEntry {
     const at::RecordFunction* record;  // identity, and the owner of `name`
     const char* name;       // aten::addmm; of a custom autograd.Function its class; of a node AddmmBackward0
@@ -26,7 +29,7 @@ struct OpEntry {
 
     const Operation* its_row() noexcept {
         if (!looked_up) {
-            row = operation_of(name);
+            row = row_named(name);
             looked_up = true;
         }
         return row;
@@ -52,7 +55,16 @@ struct Resolved {
 };
 Resolved resolve(OpStack& stack) noexcept;
 
+// The row of an operation that is beginning; nullptr where the tables have none.
+const Operation* row_of(const at::RecordFunction& record) noexcept;
+
 // Installs the callbacks for the whole process. False where torch refuses.
 bool observe_ops() noexcept;
+
+// For who has a callback for functions as well: two cost more than one. From observe_functions_elsewhere() on
+// it tells the stack of those that begin and end.
+void observe_functions_elsewhere();
+void function_begins(const at::RecordFunction& record) noexcept;
+void function_ends(const at::RecordFunction& record) noexcept;
 
 }  // namespace fumi::mapping

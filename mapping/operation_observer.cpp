@@ -46,18 +46,32 @@ std::uint64_t address(const char* interned) noexcept {
     return reinterpret_cast<std::uintptr_t>(interned);
 }
 
-// A line, an operation, the sizes and types of its arguments.
-std::uint64_t site_of(const Resolved& who, const char* name, c10::ArrayRef<const c10::IValue> arguments) {
-    std::uint64_t hash = mixed(mixed(address(who.origin.location), address(name)), who.phase);
+// What one look at all arguments tells.
+struct Arrived {
+    std::uint64_t hash = 0;  // of the tensors' sizes and types
+    bool on_cuda = false;
+    bool on_meta = false;  // nothing is computed: a compiler looks for shapes
+};
+
+Arrived look_at(c10::ArrayRef<const c10::IValue> arguments) {
+    Arrived arrived;
     for (const c10::IValue& value : arguments) {
         each_tensor(value, [&](const at::Tensor& tensor) {
-            hash = mixed(hash, static_cast<std::uint64_t>(tensor.scalar_type()));
+            arrived.hash = mixed(arrived.hash, static_cast<std::uint64_t>(tensor.scalar_type()));
             for (const std::int64_t size : tensor.sizes()) {
-                hash = mixed(hash, static_cast<std::uint64_t>(size));
+                arrived.hash = mixed(arrived.hash, static_cast<std::uint64_t>(size));
             }
+            arrived.on_cuda = arrived.on_cuda || tensor.is_cuda();
+            arrived.on_meta = arrived.on_meta || tensor.is_meta();
         });
     }
-    return hash;
+    return arrived;
+}
+
+// A line, an operation, the sizes and types of its arguments.
+std::uint64_t site_of(const Resolved& who, const char* name, const Arrived& arrived) {
+    return mixed(mixed(mixed(arrived.hash, address(who.origin.location)), address(name)),
+                 static_cast<std::uint64_t>(who.phase));
 }
 
 struct Watched final : at::ObserverContext {
@@ -77,12 +91,9 @@ struct Watched final : at::ObserverContext {
 // torch.compile's tracing, torch.func, a dispatch mode: the arguments are not what they seem.
 bool in_transform() noexcept {
     using enum c10::DispatchKey;
-    for (const c10::DispatchKey key : {FuncTorchDynamicLayerFrontMode, Python, Functionalize, Tracer}) {
-        if (c10::impl::tls_is_dispatch_key_included(key)) {
-            return true;
-        }
-    }
-    return c10::impl::TorchDispatchModeTLS::any_modes_set();
+    constexpr c10::DispatchKeySet transforms({FuncTorchDynamicLayerFrontMode, Python, Functionalize, Tracer});
+    return c10::impl::tls_local_dispatch_key_set().included_.has_any(transforms) ||
+           c10::impl::TorchDispatchModeTLS::any_modes_set();
 }
 
 // Under autocast the outer call of an operation casts its arguments and calls the same operation again: that
@@ -92,15 +103,6 @@ bool will_be_cast(const c10::OperatorHandle& handle, bool on_cuda) {
     const DispatchKey key = on_cuda ? DispatchKey::AutocastCUDA : DispatchKey::AutocastCPU;
     return at::autocast::is_autocast_enabled(on_cuda ? at::kCUDA : at::kCPU) &&
            !c10::impl::tls_is_dispatch_key_excluded(key) && handle.hasKernelForDispatchKey(key);
-}
-
-// On meta tensors: a compiler looks for shapes.
-bool computes_nothing(c10::ArrayRef<const c10::IValue> arguments) {
-    bool meta = false;
-    for (const c10::IValue& value : arguments) {
-        each_tensor(value, [&](const at::Tensor& tensor) { meta = meta || tensor.is_meta(); });
-    }
-    return meta;
 }
 
 // Those of the arguments that nobody may have changed when the operation has ended.
@@ -132,6 +134,21 @@ std::optional<c10::OperatorHandle> operator_of(const at::RecordFunction& record)
         found = known.emplace(record.name(), *handle).first;
     }
     return found->second;
+}
+
+// torch asks after the start callbacks whether outputs are kept. It can be told so by all callbacks of all
+// operations alone, but keeping outputs costs some 0.1 us, and few operations are checked: so this record
+// says it by itself. An explicit instantiation may name a private member.
+using StepCallbacks = at::StepCallbacks at::RecordFunction::*;
+StepCallbacks step_callbacks();
+template <StepCallbacks member>
+struct Opened {
+    friend StepCallbacks step_callbacks() { return member; }
+};
+template struct Opened<&at::RecordFunction::step_callbacks_>;
+
+void have_outputs_kept(const at::RecordFunction& record) {
+    (const_cast<at::RecordFunction&>(record).*step_callbacks()).needs_outputs_ = true;
 }
 
 const char* obstacle_now(const FumiOperationRecorder& to, const c10::OperatorHandle& handle,
@@ -176,18 +193,21 @@ std::unique_ptr<Watched> begin(const at::RecordFunction& record, const Operation
         return nullptr;
     }
     const auto handle = operator_of(record);
-    if (!handle.has_value() || record.inputs().size() != handle->schema().arguments().size() ||
-        will_be_cast(*handle, cuda_device(record.inputs()).has_value()) ||
-        computes_nothing(record.inputs())) {
+    if (!handle.has_value() || record.inputs().size() != handle->schema().arguments().size()) {
+        return nullptr;
+    }
+    const Arrived arrived = look_at(record.inputs());
+    if (arrived.on_meta || will_be_cast(*handle, arrived.on_cuda)) {
         return nullptr;
     }
     outermost = &record;
     Resolved who = resolve(op_stack());
     who.origin.api = who.function != nullptr ? who.function : who.origin.api;
-    const std::uint64_t site = site_of(who, record.name(), record.inputs());
+    const std::uint64_t site = site_of(who, record.name(), arrived);
     if (to->wanted(who.origin.api, who.phase, site) == 0) {
         return nullptr;
     }
+    have_outputs_kept(record);
     auto watched = std::make_unique<Watched>(row, *handle);
     watched->who = who;
     watched->site = site;
@@ -202,15 +222,8 @@ std::unique_ptr<Watched> begin(const at::RecordFunction& record, const Operation
     return watched;
 }
 
-// The stack has heard of it before.
-const Operation* row_of(const at::RecordFunction& record) {
-    OpStack& stack = op_stack();
-    return stack.depth > 0 && stack.entries[stack.depth - 1].record == &record
-               ? stack.entries[stack.depth - 1].its_row()
-               : operation_of(record.name());
-}
-
 std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& record) {
+    function_begins(record);
     // One that has ended without a word leaves its place to another.
     if ((outermost != nullptr && outermost != &record) || record.isAsync()) {
         return nullptr;
@@ -226,7 +239,7 @@ std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& record) 
     }
 }
 
-void report(const Watched& watched, const Finding& finding, std::int64_t check_ns, std::int64_t run_ns) {
+void report(const Watched& watched, const Finding& finding, std::int64_t run_ns) {
     const c10::OperatorName& name = watched.operation.handle.operator_name();
     const std::string function =
         name.overload_name.empty() ? name.name : name.name + "." + name.overload_name;
@@ -241,7 +254,6 @@ void report(const Watched& watched, const Finding& finding, std::int64_t check_n
     told.not_checked = finding.not_checked.c_str();
     told.reason = finding.reason.c_str();
     told.start_ns = watched.start_ns;
-    told.check_ns = check_ns;
     told.run_ns = run_ns;
     told.site = watched.site;
     told.elements = finding.outcome.elements;
@@ -255,6 +267,7 @@ void report(const Watched& watched, const Finding& finding, std::int64_t check_n
     told.amplification = finding.outcome.amplification;
     told.verdict = finding.verdict;
     told.sampled = watched.sample != nullptr ? 1 : 0;
+    told.check_ns = now_ns(CLOCK_MONOTONIC) - watched.begin_ns - run_ns;
     recorder.load(std::memory_order_acquire)->record(&told);
 }
 
@@ -275,6 +288,7 @@ Finding find(Watched& watched, const FumiOperationRecorder& to) {
 }
 
 void on_end(const at::RecordFunction& record, at::ObserverContext* context) {
+    function_ends(record);
     if (context == nullptr) {
         outermost = outermost == &record ? nullptr : outermost;
         return;
@@ -288,7 +302,7 @@ void on_end(const at::RecordFunction& record, at::ObserverContext* context) {
             const std::int64_t run_ns = end_ns - watched.run_ns;
             watched.operation.results = record.outputs();
             const Finding finding = find(watched, *to);
-            report(watched, finding, now_ns(CLOCK_MONOTONIC) - watched.begin_ns - run_ns, run_ns);
+            report(watched, finding, run_ns);
         } catch (const std::exception&) {
             watched.operation.results.clear();  // out of memory: this one is not reported
         }
@@ -310,9 +324,9 @@ extern "C" __attribute__((visibility("default"))) int32_t fumi_torch_watch_opera
     try {
         name_all_operations();
         keep_scratch_memory(to->scratch_bytes);
+        observe_functions_elsewhere();
         at::addGlobalCallback(at::RecordFunctionCallback(on_start, on_end)
                                   .needsInputs(true)
-                                  .needsOutputs(true)
                                   .scopes({at::RecordScope::FUNCTION}));
         return 0;
     } catch (const std::exception&) {

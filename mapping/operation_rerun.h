@@ -48,8 +48,8 @@ void each_tensor(const c10::IValue& value, const Visit& visit) {
             visit(value.toTensor());
         }
     } else if (value.isList() && value.isTensorList()) {
-        for (const at::Tensor& tensor : value.toTensorVector()) {
-            visit(tensor);
+        for (const c10::IValue& element : value.toListRef()) {
+            visit(element.toTensor());
         }
     }
 }

@@ -52,6 +52,12 @@ at::Tensor picked(const at::Tensor& wide, const Places& places) {
     at::Tensor some = at::empty({static_cast<std::int64_t>(places.size())}, wide.options());
     const Number* const from = wide.const_data_ptr<Number>();
     Number* const to = some.mutable_data_ptr<Number>();
+    if (wide.is_contiguous()) {
+        for (std::size_t k = 0; k < places.size(); ++k) {
+            to[k] = from[places[k]];
+        }
+        return some;
+    }
     const at::IntArrayRef sizes = wide.sizes();
     const at::IntArrayRef strides = wide.strides();
     for (std::size_t k = 0; k < places.size(); ++k) {
