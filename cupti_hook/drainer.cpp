@@ -30,6 +30,8 @@ using namespace std::chrono_literals;
 
 constexpr auto busy_pause = 1ms;
 constexpr auto idle_pause = 20ms;
+// Rows of operations are written together: one at a time would take a core from the program's threads.
+constexpr std::size_t enough_operations = 1024;
 // How long the end waits for a result when none comes in, and for the thread as a whole.
 constexpr auto patience = 10s;
 constexpr auto most_patience = 300s;
@@ -111,7 +113,7 @@ void Drainer::run() noexcept try {
     std::unique_lock lock(mutex_);
     while (!stopping_) {
         lock.unlock();
-        const bool busy = round() || !waiting_.empty();
+        const bool busy = round(enough_operations) || !waiting_.empty();
         if (Clock::now() - flushed >= flush_interval) {
             flush();
             flushed = Clock::now();
@@ -132,9 +134,9 @@ void Drainer::run() noexcept try {
     done_.notify_all();
 }
 
-bool Drainer::round() {
+bool Drainer::round(std::size_t least_operations) {
     const bool calls = take_new();
-    const bool operations = take_operations();
+    const bool operations = take_operations(least_operations);
     return take_results() || calls || operations;
 }
 
@@ -144,9 +146,9 @@ void Drainer::begin_file() {
     write_head(*writer_, config_);
 }
 
-bool Drainer::take_operations() {
+bool Drainer::take_operations(std::size_t least) {
     static const std::int32_t rank = rank_of_process();
-    std::vector<OperationRow> rows = operations_.take();
+    std::vector<OperationRow> rows = operations_.take(least);
     if (rows.empty() || !writer_) return false;
     begin_file();
     for (OperationRow& row : rows) {
@@ -233,6 +235,7 @@ void Drainer::write_check(const rerun::Entry& entry, const rerun::Check& check, 
 void Drainer::flush() {
     watch_hooks();
     if (!writer_) return;
+    take_operations(1);
     take_graphs();
     writer_->flush();
     if (!writer_->error().empty()) {
@@ -260,8 +263,8 @@ void Drainer::watch_hooks() {
 void Drainer::drain_last() {
     const auto begin = Clock::now();
     auto last = begin;
-    while (round() || !waiting_.empty()) {
-        if (round()) last = Clock::now();
+    while (round(1) || !waiting_.empty()) {
+        if (round(1)) last = Clock::now();
         if (waiting_.empty()) break;
         const auto now = Clock::now();
         if (now - last > patience || now - begin > most_patience || device_has_failed(*waiting_.front()))

@@ -28,9 +28,10 @@ class Drainer {
 
   private:
     void run() noexcept;
-    bool round();  // true where something happened
+    // True where something happened. Operations are left where they are fewer.
+    bool round(std::size_t least_operations);
     bool take_new();
-    bool take_operations();
+    bool take_operations(std::size_t least);
     bool take_results();
     void take_graphs();
     void begin_file();  // its head, before the first call

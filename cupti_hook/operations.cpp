@@ -159,10 +159,10 @@ void Operations::push(OperationRow row) {
         recorder_.count_dropped();
 }
 
-std::vector<OperationRow> Operations::take() {
+std::vector<OperationRow> Operations::take(std::size_t least) {
     std::vector<OperationRow> taken;
     const std::lock_guard lock(mutex_);
-    taken.swap(rows_);
+    if (rows_.size() >= least) taken.swap(rows_);
     return taken;
 }
 

@@ -29,8 +29,8 @@ class Operations {
 
     // Operations of chosen APIs that were not rerun: it was not their turn.
     std::int64_t left_out() const noexcept { return left_out_.load(std::memory_order_relaxed); }
-    // What has come in since the last time, oldest first; for the drainer.
-    std::vector<OperationRow> take();
+    // What has come in since the last time, oldest first; nothing where that is fewer. For the drainer.
+    std::vector<OperationRow> take(std::size_t least);
 
     bool wanted(const char* api, std::int32_t phase, std::uint64_t site) noexcept;
     void add(const FumiOperation& told) noexcept;
