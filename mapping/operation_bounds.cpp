@@ -211,7 +211,7 @@ std::string said_of(double share, const Question& q) {
         return "half a unit of the last place";
     }
     // K of the share p (2 sqrt(K) + 4)
-    const double root = (share / (q.row.factor * rounded_products(q)) - 4) / 2;
+    const double root = (share / (q.row.factor * rounded_steps(q)) - 4) / 2;
     return number(share) + " u f(|x|), the sum over K = " + number(std::round(root * root)) +
            " of the absolute terms";
 }
@@ -285,13 +285,14 @@ double product_share(const Question& q) {
     if (const c10::IValue mode = q.get("mode"); mode.isInt() && mode.toInt() == 2) {
         return 0;  // embedding_bag: the largest, rounded no more
     }
-    return q.row.factor * (2 * std::sqrt(summed_terms(q)) + 4) * rounded_products(q);
+    return q.row.factor * (2 * std::sqrt(summed_terms(q)) + 4) * rounded_steps(q);
 }
 
 double positive_share(const Question& q) {
     // dist takes differences that are rounded to their type.
     const bool own = std::strcmp(q.row.op, "aten::dist") == 0;
-    return q.row.factor * (2 * std::sqrt(positive_terms(q)) + 8) + (own ? 2 * q.own() / q.unit : 0);
+    return q.row.factor * (2 * std::sqrt(positive_terms(q)) + 8) * rounded_steps(q) +
+           (own ? 2 * q.own() / q.unit : 0);
 }
 
 Allowance allowance(const Question& q) {

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "mapping/operation_narrow.h"
 #include "mapping/operation_question.h"
 
 namespace fumi::mapping {
@@ -32,7 +33,7 @@ Allowance incomplete_gamma(const Question& q) {
 Allowance running_logsumexp(const Question& q) {
     const at::Tensor& y = q.reference;
     const std::int64_t dim = q.get("dim").toInt();
-    const double share = root(y.dim() > 0 ? y.size(dim) : 1) + 8;
+    const double share = (root(y.dim() > 0 ? y.size(dim) : 1) + 8) * rounded_steps(q);
     const at::Tensor finite = at::nan_to_num(y, 0.0, 0.0, -1e300);
     const at::Tensor weighed = finite + (finite.abs() + 1).log();
     const at::Tensor damped = y.dim() > 0 ? std::get<0>(weighed.cummax(dim)) : weighed;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "mapping/operation_narrow.h"
 #include "mapping/operation_question.h"
 
 namespace fumi::mapping {
@@ -207,7 +208,7 @@ bool is_linear(const c10::OperatorHandle& operation, bool complex) {
 namespace {
 
 double terms_of(const Question& q, double share) {
-    const double root = (share / q.row.factor - 4) / 2;
+    const double root = (share / (q.row.factor * rounded_steps(q)) - 4) / 2;
     return std::round(root * root);
 }
 
@@ -227,7 +228,7 @@ at::Tensor share_of_repeats(const Question& q) {
     }
     const double terms = terms_of(q, product_share(q));
     const at::Tensor walk = 2 * terms * (2 * LinearRun(q, *known).repeats()).sqrt();
-    return q.row.factor * (walk.clamp_max(terms) - root(std::llround(terms))).clamp_min(0);
+    return q.row.factor * rounded_steps(q) * (walk.clamp_max(terms) - root(std::llround(terms))).clamp_min(0);
 }
 
 }  // namespace fumi::mapping

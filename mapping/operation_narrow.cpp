@@ -58,10 +58,17 @@ bool keeps_rows(const at::Tensor& input_of_linear) {
     return input_of_linear.dim() > 3 || (input_of_linear.dim() == 3 && !input_of_linear.is_contiguous());
 }
 
-// col2im adds them: the CPU's, and that of torch's own CUDA kernels, which stand in where cuDNN does not
-// serve.
-double rounded_products(const Question& q) {
-    if (q.own() == q.unit || !starts_with(q, "aten::conv_transpose")) {
+double rounded_steps(const Question& q) {
+    if (q.own() == q.unit) {
+        return 1;
+    }
+    // CUDA's scans keep what they have so far in the type of the numbers.
+    if (q.result().is_cuda() && (starts_with(q, "aten::cum") || starts_with(q, "aten::logcumsumexp"))) {
+        return q.own() / q.unit;
+    }
+    // col2im adds products up in their type: the CPU's, and that of torch's own CUDA kernels, which stand in
+    // where cuDNN does not serve.
+    if (!starts_with(q, "aten::conv_transpose")) {
         return 1;
     }
     if (q.result().is_cuda()) {

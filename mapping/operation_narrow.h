@@ -5,8 +5,8 @@
 
 namespace fumi::mapping {
 
-// u_own / u where a kernel rounds products before it adds them; else 1.
-double rounded_products(const Question& q);
+// u_own / u where a kernel rounds products before it adds them, or its running sums (products); else 1.
+double rounded_steps(const Question& q);
 
 // Of a product whose sum is rounded before its bias is added, in units of u. Undefined: it is not.
 at::Tensor rounded_before_bias(const Question& q);

@@ -33,6 +33,16 @@ def planted(operation, call, factor=1.001):
     return [told for told in watch.seen if told.function.split(".")[0] == operation]
 
 
+@pytest.mark.parametrize("operation", ["cumsum", "cumprod", "logcumsumexp"])
+def test_running_sums_of_narrow_types_may_round_at_every_step(operation):
+    """As CUDA's scans do on a GPU; those of fp32 may not."""
+    function = getattr(torch, operation)
+    for dtype, verdict in ((torch.float16, "pass"), (torch.float32, "fail")):
+        x = torch.rand(4, 64, device=cuda).add(0.5).to(dtype)
+        assert {told.verdict for told in planted(f"aten::{operation}", lambda: function(x, 1), 1.004)} == {verdict}, dtype
+    assert {told.verdict for told in planted(f"aten::{operation}", lambda: function(x.half(), 1), 1.5)} == {"fail"}
+
+
 def training():
     """A few steps with everything that leaves a trace; all its numbers."""
     torch.manual_seed(3)

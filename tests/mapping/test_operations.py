@@ -191,6 +191,17 @@ def test_products_that_repeat_themselves_may_err_alike(dtype):
         assert ("repeat themselves" in watch.seen[0].reason) == (verdict == "pass"), watch.seen
 
 
+def test_a_wrong_transposed_convolution_of_bf16_is_not_taken_for_one_of_repeats():
+    """Its bound is in u of bf16, and so is what repeats may add."""
+    x, w = torch.rand(2, 4, 15, 10).bfloat16(), torch.rand(4, 30, 2, 5).bfloat16()
+    for factor, verdict in ((1, "pass"), (1.5, "fail")):
+        fault.fault_plant(b"aten::conv_transpose2d", factor)
+        with watch:
+            F.conv_transpose2d(x, w)
+        fault.fault_clear()
+        assert [told.verdict for told in watch.seen if told.function.startswith("aten::conv_transpose2d")] == [verdict], watch.seen
+
+
 def test_fp64_that_is_not_finite():
     x = torch.randn(6, 8, dtype=torch.float64)
     for value in (float("nan"), float("inf"), 1e308, 5e-324):
