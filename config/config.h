@@ -43,7 +43,7 @@ struct Noise {
 
 struct Limits {
     std::int64_t scratch_bytes = 256LL << 20;  // limits.scratch: 256MiB
-    double overhead = 0;         // limits.overhead: 3%  (0: no budget, every chosen call is checked)
+    double overhead = 0.03;      // limits.overhead: 3%, of the run's time (0: every chosen call is checked)
     double operations = 0.1;     // limits.operations: 10%, of the run's time (0: no budget)
     std::int64_t max_calls = 0;  // limits.calls: 0 = no limit
     double flush_seconds = 1.0;  // limits.flush: 1s

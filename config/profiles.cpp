@@ -14,7 +14,7 @@ const std::vector<std::string> names = {"quick", "always_on", "thorough", "paran
 void check_all_in_full(Config& config) {
     config.improve_precision.coverage = Coverage::full;
     config.improve_precision.every = 1;
-    config.limits.operations = 0;
+    config.limits.operations = config.limits.overhead = 0;
 }
 
 Config of_profile(const std::string& name) {
@@ -24,6 +24,7 @@ Config of_profile(const std::string& name) {
         config.checksum.every = 4;
         config.improve_precision.every = 32;
         config.limits.operations = 0.03;
+        config.limits.overhead = 0.01;
     } else if (name == "thorough") {
         config.modes = {Mode::trace, Mode::improve_precision, Mode::checksum, Mode::repeat};
         check_all_in_full(config);

@@ -10,6 +10,8 @@ namespace fumi {
 namespace {
 
 constexpr std::size_t most_sites = 1 << 16;  // those that come later share one
+// What is kept of an unused budget, and what an overdrawn one can owe: the budget of as much time.
+constexpr double kept_ns = 1e9, owed_ns = 60e9;
 
 std::int64_t now_ns() noexcept {
     timespec time{};
@@ -47,7 +49,8 @@ std::uint64_t Budget::site_of(const rerun::Entry& entry) noexcept {
     if (entry.call.dnn != nullptr) return mixed(site, static_cast<std::uint64_t>(outputs_of(entry.call)));
     for (const std::int64_t size : {p.m, p.n, p.k, p.batch})
         site = mixed(site, static_cast<std::uint64_t>(size));
-    return site;
+    // The two gradients of a square layer differ in nothing but what is transposed.
+    return mixed(site, (p.a.row_stride == 1 ? 1U : 0U) + (p.b.row_stride == 1 ? 2U : 0U));
 }
 
 double full_check_share() noexcept {
@@ -69,9 +72,9 @@ double checksum_share(const GemmProblem& p, const config::Checksum& checksum) no
            (vectors + 1) / at_least_one(p.k);
 }
 
-Budget::Budget(const config::Config& config) noexcept
+Budget::Budget(const config::Config& config, std::int64_t (*clock)() noexcept) noexcept
     : share_(config.limits.overhead),
-      started_ns_(now_ns()),
+      clock_(clock != nullptr ? clock : now_ns),
       exact_(config.improve_precision),
       sums_(config.checksum),
       noise_samples_(static_cast<double>(config.noise.samples)) {
@@ -105,13 +108,13 @@ std::int64_t Budget::charge(std::uint64_t site, bool will_be_measured) noexcept 
     return 0;
 }
 
-void Budget::measured(std::uint64_t site, std::int64_t charged_ns, std::int64_t ns) noexcept try {
+void Budget::measured(std::uint64_t site, std::int64_t charged_ns, std::int64_t ns) noexcept {
     const std::lock_guard lock(mutex_);
-    Site& of = find(site);
-    --of.under_way;
-    of.device_ns = ns;
     device_ns_ += ns - charged_ns;
-} catch (...) {  // find() allocates for a new site only, and this one has been charged
+    const auto of = sites_.find(sites_.contains(site) ? site : 0);
+    if (of == sites_.end()) return;
+    --of->second.under_way;
+    of->second.device_ns = ns;
 }
 
 std::int64_t Budget::device_ns() noexcept {
@@ -119,15 +122,27 @@ std::int64_t Budget::device_ns() noexcept {
     return device_ns_;
 }
 
+// The lock is held.
+bool Budget::within(std::int64_t spent_ns) noexcept {
+    const std::int64_t now = clock_(), spent = spent_ns + device_ns_;
+    if (seen_ns_ != 0) {
+        left_ns_ += share_ * static_cast<double>(now - seen_ns_) - static_cast<double>(spent - spent_ns_);
+        left_ns_ = std::clamp(left_ns_, -share_ * owed_ns, share_ * kept_ns);
+    }
+    seen_ns_ = now;
+    spent_ns_ = spent;
+    return left_ns_ >= 0;
+}
+
 // The number of this call at its site; -1: it has none of its turns now.
 std::int64_t Budget::number_at(std::uint64_t site, std::int64_t spent_ns) noexcept try {
-    const auto allowed_ns = share_ * static_cast<double>(now_ns() - started_ns_);
     const std::lock_guard lock(mutex_);
+    const bool affordable = within(spent_ns);
     Site& of = find(site);
     const std::int64_t number = of.calls++;
     if (number == 0) return 0;
     const bool unknown = of.device_ns < 0 && of.under_way > 0;
-    return unknown || static_cast<double>(spent_ns + device_ns_) > allowed_ns ? -1 : number;
+    return unknown || !affordable ? -1 : number;
 } catch (...) {
     return -1;
 }

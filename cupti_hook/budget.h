@@ -19,11 +19,13 @@ double checksum_share(const GemmProblem& problem, const config::Checksum& checks
 // A site is a line, a library function and a problem size. Each mode has its turn in every n-th call of a
 // site, n so large that the mode's arithmetic takes no more than its part of the budget; the first call is
 // always checked. FuMi's time on the program's threads and its checks' time on the device are measured, and
-// while their sum is over the budget no other call is; nor is a second call of a site before the device's
-// time for the first is known.
+// while their sum is over its share of the time no other call is; nor is a second call of a site before the
+// device's time for the first is known. What is not used within a second is lost: a program that computed
+// nothing for a minute shall not be slowed down for it.
 class Budget {
   public:
-    explicit Budget(const config::Config& config) noexcept;
+    // clock: nanoseconds; nullptr: CLOCK_MONOTONIC
+    explicit Budget(const config::Config& config, std::int64_t (*clock)() noexcept = nullptr) noexcept;
     bool limited() const noexcept { return share_ > 0; }
     // `spent_ns`: FuMi's time on calling threads so far.
     rerun::Wanted choose(const rerun::Entry& entry, std::int64_t spent_ns) noexcept;
@@ -45,8 +47,10 @@ class Budget {
     Site& find(std::uint64_t site);
     std::int64_t number_at(std::uint64_t site, std::int64_t spent_ns) noexcept;
     std::int64_t turn(double work, std::int64_t every) const noexcept;
+    bool within(std::int64_t spent_ns) noexcept;
+
     const double share_;
-    const std::int64_t started_ns_;
+    std::int64_t (*const clock_)() noexcept;
     double share_of_mode_;
     const config::ImprovePrecision exact_;
     const config::Checksum sums_;
@@ -55,6 +59,8 @@ class Budget {
     const double noise_samples_;
     std::mutex mutex_;
     std::int64_t device_ns_ = 0;
+    std::int64_t seen_ns_ = 0, spent_ns_ = 0;  // when within() was last asked, and what had been spent
+    double left_ns_ = 0;                       // of the budget; below 0: overdrawn
     std::unordered_map<std::uint64_t, Site> sites_;
 };
 

@@ -5,7 +5,9 @@ from support import DEVICE, PROGRAMS, Session, run
 
 
 def blow_up(tmp_path, kind, mode="trace,improve_precision,checksum", **env):
-    result = run(tmp_path / "s.fumi", PROGRAMS / "blow_up.py", kind, mode=mode, options=("--profile", "always_on"), **env)
+    config = tmp_path / "config.yaml"
+    config.write_text("profile: always_on\nlimits: {overhead: 0%}\n")  # no call is left out
+    result = run(tmp_path / "s.fumi", PROGRAMS / "blow_up.py", kind, mode=mode, options=("--config", config), **env)
     session = Session(tmp_path / "s.fumi")
     return session.rows("select * from nonfinite"), session, result.stdout + result.stderr
 

@@ -15,7 +15,7 @@ def test_processes_one_after_another_and_at_once(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     python = f"{sys.executable} {program}"
-    result = fumi("run", "-o", tmp_path / "job.fumi", "--device", DEVICE, "--", "sh", "-c",
+    result = fumi("run", "-o", tmp_path / "job.fumi", "--device", DEVICE, "--mode", "trace,improve_precision", "--", "sh", "-c",
                   f"{python} 1; {python} 2 & {python} 4; wait")
     sessions = sorted(tmp_path.glob("job*.fumi"))
     assert len(sessions) == 3 and tmp_path / "job.fumi" in sessions

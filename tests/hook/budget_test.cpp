@@ -50,41 +50,70 @@ TEST(Budget, EachModeTakesItsPart) {
 
 TEST(Budget, EverySiteCountsForItself) {
     Budget budget(limited(1.0, {config::Mode::improve_precision}));
-    const auto first = call_of(256), larger = call_of(257), other = call_of(256, "cublasDgemm_v2");
-    for (const auto* entry : {&first, &larger, &other})
+    const auto first = call_of(256), larger = call_of(257), other = call_of(256, "cublasDgemm_v2"),
+               transposed = call_of(256);
+    transposed->call.problem.a.row_stride = 1;
+    for (const auto* entry : {&first, &larger, &other, &transposed})
         EXPECT_EQ(chosen(budget, **entry, 6, &rerun::Wanted::improve_precision), (std::vector<int>{0, 4}));
 }
 
+std::int64_t time_now = 0;
+std::int64_t test_clock() noexcept {
+    return time_now;
+}
+constexpr std::int64_t second = 1'000'000'000;
+
 TEST(Budget, NothingButFirstCallsWhileFumiHasSpentTooMuch) {
-    Budget budget(limited(1.0, {config::Mode::repeat}));
-    constexpr std::int64_t an_hour = 3'600'000'000'000;
+    time_now = second;
+    Budget budget(limited(0.5, {config::Mode::repeat}), test_clock);  // every 2nd call of a site
     const auto entry = call_of(256), later = call_of(128);
-    EXPECT_EQ(chosen(budget, *entry, 4, &rerun::Wanted::repeat, an_hour), std::vector<int>{0});
-    EXPECT_EQ(chosen(budget, *later, 2, &rerun::Wanted::repeat, an_hour), std::vector<int>{0});
-    EXPECT_EQ(chosen(budget, *entry, 2, &rerun::Wanted::repeat), (std::vector<int>{0, 1}));
+    constexpr auto repeat = &rerun::Wanted::repeat;
+    EXPECT_EQ(chosen(budget, *entry, 3, repeat, 0), (std::vector<int>{0, 2}));
+    EXPECT_EQ(chosen(budget, *entry, 4, repeat, 3 * second), std::vector<int>{}) << "3 s spent, none earned";
+    EXPECT_EQ(chosen(budget, *later, 4, repeat, 3 * second), std::vector<int>{0}) << "a first call always is";
+    time_now += 5 * second;
+    EXPECT_EQ(chosen(budget, *entry, 2, repeat, 3 * second), std::vector<int>{}) << "2.5 s earned";
+    time_now += 2 * second;
+    EXPECT_EQ(chosen(budget, *entry, 2, repeat, 3 * second), std::vector<int>{1});
+}
+
+TEST(Budget, AnIdleHourEarnsNoMoreThanASecond) {
+    time_now = second;
+    Budget budget(limited(0.5, {config::Mode::repeat}), test_clock);
+    const auto entry = call_of(256);
+    constexpr auto repeat = &rerun::Wanted::repeat;
+    EXPECT_EQ(chosen(budget, *entry, 2, repeat, 0), std::vector<int>{0});
+    time_now += 3600 * second;
+    EXPECT_EQ(chosen(budget, *entry, 2, repeat, 0), std::vector<int>{0});
+    EXPECT_EQ(chosen(budget, *entry, 2, repeat, second / 2), std::vector<int>{0}) << "all of it is spent";
+    EXPECT_EQ(chosen(budget, *entry, 2, repeat, second / 2 + 1), std::vector<int>{}) << "overdrawn";
+    EXPECT_EQ(chosen(budget, *entry, 2, repeat, 3600 * second), std::vector<int>{});
+    time_now += 61 * second;
+    EXPECT_EQ(chosen(budget, *entry, 2, repeat, 3600 * second), std::vector<int>{0})
+        << "and a debt is no longer than a minute";
 }
 
 TEST(Budget, TheDevicesTimeCountsOnceItIsKnown) {
-    constexpr std::int64_t an_hour = 3'600'000'000'000;
-    Budget budget(limited(1.0, {config::Mode::repeat}));
+    time_now = second;
+    Budget budget(limited(1.0, {config::Mode::repeat}), test_clock);
+    constexpr auto repeat = &rerun::Wanted::repeat;
     const auto entry = call_of(256);
     const std::uint64_t site = Budget::site_of(*entry);
-    EXPECT_EQ(chosen(budget, *entry, 1, &rerun::Wanted::repeat), std::vector<int>{0});
+    EXPECT_EQ(chosen(budget, *entry, 1, repeat), std::vector<int>{0});
     EXPECT_EQ(budget.charge(site, true), 0) << "nothing is known of it";
-    EXPECT_EQ(chosen(budget, *entry, 3, &rerun::Wanted::repeat), std::vector<int>{})
-        << "not before it is known";
-    budget.measured(site, 0, 10);
-    EXPECT_EQ(budget.device_ns(), 10);
-    EXPECT_EQ(chosen(budget, *entry, 1, &rerun::Wanted::repeat), std::vector<int>{0});
-    EXPECT_EQ(budget.charge(site, true), 10);
-    EXPECT_EQ(budget.device_ns(), 20) << "as long as the last, until it is measured";
-    EXPECT_EQ(chosen(budget, *entry, 1, &rerun::Wanted::repeat), std::vector<int>{0});
-    budget.measured(site, 10, an_hour);
-    EXPECT_EQ(budget.device_ns(), an_hour + 10);
-    EXPECT_EQ(chosen(budget, *entry, 3, &rerun::Wanted::repeat), std::vector<int>{}) << "over the budget";
+    EXPECT_EQ(chosen(budget, *entry, 3, repeat), std::vector<int>{}) << "not before it is known";
+    time_now += second;
+    budget.measured(site, 0, 1000);
+    EXPECT_EQ(budget.device_ns(), 1000);
+    EXPECT_EQ(chosen(budget, *entry, 1, repeat), std::vector<int>{0});
+    EXPECT_EQ(budget.charge(site, true), 1000);
+    EXPECT_EQ(budget.device_ns(), 2000) << "as long as the last, until it is measured";
+    EXPECT_EQ(chosen(budget, *entry, 1, repeat), std::vector<int>{0});
+    budget.measured(site, 1000, 2 * second);
+    EXPECT_EQ(budget.device_ns(), 2 * second + 1000);
+    EXPECT_EQ(chosen(budget, *entry, 3, repeat), std::vector<int>{}) << "over the budget";
     const auto other = call_of(128);
-    EXPECT_EQ(chosen(budget, *other, 2, &rerun::Wanted::repeat), std::vector<int>{0})
-        << "but for first calls";
+    EXPECT_EQ(chosen(budget, *other, 2, repeat), std::vector<int>{0}) << "but for first calls";
     EXPECT_EQ(budget.charge(Budget::site_of(*other), false), 0)
         << "and what is not measured is not waited for";
 }
@@ -98,11 +127,6 @@ TEST(Budget, SharesAreTheFormulasOfModes) {
     EXPECT_DOUBLE_EQ(checksum_share(call_of(1024)->call.problem, checksum), 5.0 / 256 + 4.0 / 1024);
     EXPECT_DOUBLE_EQ(checksum_share(call_of(64)->call.problem, checksum), 5.0 / 128 + 4.0 / 64)
         << "a block is no wider than the matrix";
-}
-
-std::int64_t time_now = 0;
-std::int64_t test_clock() noexcept {
-    return time_now;
 }
 
 OperationBudget operations_within(double share, std::int64_t every = 1) {
