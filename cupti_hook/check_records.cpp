@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cupti_hook/kernel_text.h"
 #include "cupti_hook/rerun/dnn_problem.h"
 #include "kernels/checksum.h"
 #include "kernels/noise.h"
@@ -76,7 +77,8 @@ void fill_repeat(CheckRecord& record, const rerun::Entry& entry, const rerun::Ch
         "({} is {:.9g}, then {:.9g}){}: ",
         stats.mismatches, stats.elements, element_name(problem, stats.worst_index / parts),
         stats.worst_reference, stats.worst_value, payloads);
-    record.reason += another ? fmt::format("the library chose another kernel, {} after {}", again, first)
+    record.reason += another            ? fmt::format("the library chose another kernel, {} after {}",
+                                                      kernel_text(again), kernel_text(first))
                      : check.may_differ ? "the handle allows atomics, which may add up in any order"
                                         : "the kernel or the hardware is not reproducible, whatever the data";
 }

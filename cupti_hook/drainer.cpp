@@ -11,6 +11,7 @@
 #include "cupti_hook/check_records.h"
 #include "cupti_hook/interpose/guard.h"
 #include "cupti_hook/interpose/interpose.h"
+#include "cupti_hook/kernel_text.h"
 #include "cupti_hook/libraries/call_text.h"
 #include "cupti_hook/libraries/cublas_api.h"
 #include "cupti_hook/libraries/cublaslt_api.h"
@@ -71,7 +72,7 @@ session::CallRecord record_of(const rerun::Entry& entry) {
     record.module = entry.origin.module;
     record.phase = static_cast<session::Phase>(entry.origin.phase);
     for (std::int32_t i = 0; i < entry.kernel_count; ++i)
-        record.kernel += (i > 0 ? ";" : "") + std::string(entry.kernels[i]);
+        record.kernel += (i > 0 ? ";" : "") + kernel_text(entry.kernels[i]);
     record.shape = libraries::shape_text(call);
     record.dtypes = libraries::dtypes_text(call);
     record.compute_type = libraries::compute_type_text(call);

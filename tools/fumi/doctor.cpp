@@ -179,11 +179,13 @@ std::vector<Finding> surroundings() {
         findings.push_back({"session", State::note, "the current directory is not writable",
                             "choose a file elsewhere with -o"});
     findings.push_back({"hooked", State::ok,
-                        "cuBLAS and cuBLASLt: GEMM, batched GEMM, gemv, dot, trsm, cublasLtMatmul; traced "
-                        "and checked in fp64",
+                        "cuBLAS and cuBLASLt: GEMM, batched GEMM, gemv, dot, cublasLtMatmul; cuDNN: "
+                        "convolution, batch norm, "
+                        "attention, RNN, CTC, grid sampling, pooling, softmax; traced and checked in fp64",
                         ""});
     findings.push_back({"not hooked", State::note,
-                        "cuDNN, cuSOLVER, and torch ops that are plain kernels: not in this version", ""});
+                        "cuSOLVER, cuSPARSE and cuFFT; torch's own kernels are checked with --operations on",
+                        ""});
     return findings;
 }
 
