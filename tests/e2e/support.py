@@ -95,6 +95,14 @@ class Session:
     def failing_calls(self):
         return [r["call_id"] for r in self.rows("select distinct call_id from checks where verdict = 'fail' order by 1")]
 
+    def not_clean(self):
+        """Calls with another verdict than pass, and why. On a GPU libraries may sum in the output type where torch allows
+        it, which is a warning and no false alarm."""
+        rows = self.rows("select function, shape, dtypes, verdict, reason from calls join checks using (call_id) "
+                         "where verdict <> 'pass'")
+        allowed = "reduced-precision reduction is allowed for this call"
+        return [tuple(row) for row in rows if DEVICE == "soft" or row["verdict"] != "warn" or allowed not in row["reason"]]
+
     def unexplained(self):
         """Calls that are neither checked nor say why not."""
         return self.rows("select * from calls where coalesce(not_checked, '') = '' "

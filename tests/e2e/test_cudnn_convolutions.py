@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from support import PROGRAMS, Session, run
+from support import DEVICE, PROGRAMS, Session, run
 
 DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
 COMBINATIONS = {"fp32": 178, "fp16": 178, "bf16": 178, "fp64": 177}  # of programs/convolutions.py
@@ -61,4 +61,6 @@ def test_fused_tails_are_decoded_and_checked(session):
 def test_tf32_is_said_and_allowed_where_the_engine_uses_it(session):
     rows = session.rows("select compute_type, reason, algorithm from calls join checks using (call_id) "
                         "where dtypes like 'fp32%' and library = 'cudnn'")
-    assert {(row["compute_type"], "tensor_core" in row["algorithm"]) for row in rows} == {("32F_FAST_TF32", True)}
+    found = {(row["compute_type"], "tensor_core" in row["algorithm"]) for row in rows}
+    # cuDNN may take an engine without tensor cores on a GPU.
+    assert found == {("32F_FAST_TF32", True)} or (DEVICE == "cuda" and found == {("32F_FAST_TF32", True), ("32F", False)})

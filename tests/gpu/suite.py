@@ -80,6 +80,8 @@ def step_apis(support, work, args):
     environment |= {"FUMI_API_NAMES": str(BUNDLE / "fumi_api_names.h"), "FUMI_LIB_DIR": str(library), "FUMI_APIS_DEVICE": "cuda"}
     if support.DEVICE == "soft":
         environment["LD_PRELOAD"] = str(support.SOFTCUDA)
+    else:
+        environment["FUMI_APIS_ON_GPU"] = "1"
     passed, details = run_pytest(work, "apis", args.limit, "-s", BUNDLE / "tests/mapping/test_apis.py", **environment)
     others, more = run_pytest(work, "cuda_operations", args.limit, BUNDLE / "tests/mapping/test_cuda_operations.py", **environment)
     return passed and others, {"apis": details, "operations": more}
