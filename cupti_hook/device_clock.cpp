@@ -41,6 +41,11 @@ void DeviceClock::end(const libraries::DriverApi& driver, CUstream stream, int p
     static_cast<void>(driver.event_record(pairs_[static_cast<std::size_t>(pair)].end, stream));
 }
 
+void DeviceClock::give_up(int pair) noexcept {
+    const std::lock_guard lock(mutex_);
+    pairs_[static_cast<std::size_t>(pair)].busy = false;
+}
+
 std::int64_t DeviceClock::read(const libraries::DriverApi& driver, int pair) noexcept {
     const rerun::RelaxedCapture relaxed(driver);  // to ask an event breaks a capture in global mode
     const std::lock_guard lock(mutex_);

@@ -19,6 +19,8 @@ class DeviceClock {
     int begin(const libraries::DriverApi& driver, CUcontext context, CUstream stream) noexcept;
     // Behind the work; `pair` as begin() gave it, not -1.
     void end(const libraries::DriverApi& driver, CUstream stream, int pair) noexcept;
+    // In place of end(), where there was no work after all.
+    void give_up(int pair) noexcept;
     // Nanoseconds from begin() to end(), not_yet, or unknown. The pair is free again but for not_yet.
     std::int64_t read(const libraries::DriverApi& driver, int pair) noexcept;
 

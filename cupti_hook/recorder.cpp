@@ -135,6 +135,10 @@ void Recorder::enqueue_checks(rerun::Entry& entry, const libraries::Call& call) 
         return checker_.enqueue(entry, current.check, call);
     const int pair = clock_.begin(*driver, entry.context, entry.call.stream);
     checker_.enqueue(entry, current.check, call);
+    if (!entry.checked) {  // they came to nothing
+        if (pair >= 0) clock_.give_up(pair);
+        return;
+    }
     if (pair >= 0) clock_.end(*driver, entry.call.stream, pair);
     entry.clock_pair = pair;
     entry.charged_ns = budget_.charge(Budget::site_of(entry), pair >= 0);
