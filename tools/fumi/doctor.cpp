@@ -180,8 +180,8 @@ std::vector<Finding> surroundings() {
                             "choose a file elsewhere with -o"});
     findings.push_back({"hooked", State::ok,
                         "cuBLAS and cuBLASLt: GEMM, batched GEMM, gemv, dot, cublasLtMatmul; cuDNN: "
-                        "convolution, batch norm, "
-                        "attention, RNN, CTC, grid sampling, pooling, softmax; traced and checked in fp64",
+                        "convolution, batch norm, attention, RNN, CTC, grid sampling, pooling, softmax; "
+                        "traced and checked in fp64",
                         ""});
     findings.push_back({"not hooked", State::note,
                         "cuSOLVER, cuSPARSE and cuFFT; torch's own kernels are checked with --operations on",
