@@ -4,6 +4,8 @@
 #include <ATen/CPUFunctions.h>
 #include <torch/library.h>
 
+#include <pthread.h>
+
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -84,6 +86,11 @@ TORCH_LIBRARY_IMPL(aten, CPU, library) {
 }
 
 #define PROBE_EXPORT extern "C" __attribute__((visibility("default")))
+
+// test_lifetime.py forks while other threads ask.
+__attribute__((constructor)) void keep_the_lock_over_a_fork() {
+    pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { mutex.unlock(); });
+}
 
 PROBE_EXPORT void probe_record(int32_t on) {
     const std::lock_guard lock(mutex);

@@ -1,4 +1,5 @@
 """Long runs, fork, cost."""
+import itertools
 import os
 import resource
 import subprocess
@@ -42,23 +43,29 @@ def test_code_without_end_is_bounded(probe):
 
 def test_fork(probe):
     R = torch.randn(3, 3, requires_grad=True)
+    # torch locks a tensor's autograd state for a moment: the child would wait for ever for the lock of one that the
+    # thread was at, with FuMi or without.
+    own = torch.randn(3, 3, requires_grad=True)
     stop = threading.Event()
 
     def busy():
-        while not stop.is_set():
-            F.linear(torch.randn(3, 3), R).sum()
+        # New places all the time, or the tables of texts and origins would be left alone once they know the old ones.
+        for i in itertools.count():
+            if stop.is_set():
+                return
+            exec(compile("F.linear(torch.randn(3, 3), R).sum()", f"<busy {i}>", "exec"), {"F": F, "torch": torch, "R": R})
 
     thread = threading.Thread(target=busy)
     thread.start()
     try:
-        for _ in range(5):
+        for _ in range(20 if os.environ.get("ASAN_OPTIONS") else 200):
             child = os.fork()
             if child == 0:
                 import signal
 
                 signal.alarm(30)
                 with probe:
-                    torch.mm(R, R)
+                    torch.mm(own, own)
                 os._exit(0 if [o.api for o in probe.answers] == ["torch.mm"] else 1)
             assert os.waitpid(child, 0)[1] == 0
     finally:
