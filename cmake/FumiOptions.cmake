@@ -44,8 +44,9 @@ if(FUMI_SANITIZE)
   target_link_options(fumi_flags INTERFACE -fsanitize=${FUMI_SANITIZE})
 endif()
 
-# What this directory and those below it compile is not instrumented: the software device and the tests, which are loaded
-# into nobody's program. They compile as in build/release and run as fast. ThreadSanitizer must see every access.
+# What this directory and those below it compile is not instrumented: the software device, the tests and the command line,
+# which are loaded into nobody's program. They compile as in build/release, which ccache then knows, and run as fast.
+# ThreadSanitizer must see every access.
 macro(fumi_not_instrumented)
   if(FUMI_SANITIZE AND NOT FUMI_SANITIZE MATCHES thread)
     set_property(DIRECTORY PROPERTY COMPILE_OPTIONS "")

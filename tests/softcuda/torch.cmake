@@ -3,7 +3,7 @@
 function(softcuda_torch_test name)
   cmake_parse_arguments(arg "" "" "COMMAND;ENVIRONMENT" ${ARGN})
   add_test(NAME softcuda_torch.${name} COMMAND ${FUMI_PYTHON} ${arg_COMMAND} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-  set_tests_properties(softcuda_torch.${name} PROPERTIES TIMEOUT 300 ENVIRONMENT
+  set_tests_properties(softcuda_torch.${name} PROPERTIES TIMEOUT 300 COST 20 ENVIRONMENT
     "LD_PRELOAD=${FUMI_SANITIZER_PRELOAD}$<TARGET_FILE:softcuda>;${FUMI_SANITIZER_ENVIRONMENT};PYTHONDONTWRITEBYTECODE=1;${arg_ENVIRONMENT}")
 endfunction()
 
