@@ -1,9 +1,10 @@
 #include "mapping/operation_compare.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
+
+#include "mapping/parallel.h"
 
 namespace fumi::mapping {
 namespace {
@@ -24,14 +25,13 @@ struct Part {
 // The sum does not depend on how many threads there are.
 template <class Function>
 Places in_parts(std::size_t count, Outcome* outcome, const Function& function) {
-    constexpr std::size_t size = 1U << 16U;
+    constexpr std::size_t size = 1U << 14U;
     std::vector<Part> parts((count + size - 1) / size);
-    at::parallel_for(
-        0, static_cast<std::int64_t>(parts.size()), 1, [&](std::int64_t first, std::int64_t last) {
-            for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
-                function(i * size, std::min(count, (i + 1) * size), &parts[i]);
-            }
-        });
+    in_parallel(static_cast<std::int64_t>(parts.size()), [&](std::int64_t first, std::int64_t last) {
+        for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
+            function(i * size, std::min(count, (i + 1) * size), &parts[i]);
+        }
+    });
     Places over;
     for (const Part& part : parts) {
         outcome->add(part.outcome);

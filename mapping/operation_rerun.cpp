@@ -1,7 +1,7 @@
 #include "mapping/operation_rerun.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
+#include <ATen/Parallel.h>  // GRAIN_SIZE
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/record_function.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
@@ -11,6 +11,7 @@
 
 #include "mapping/operation_judge.h"
 #include "mapping/operation_random.h"
+#include "mapping/parallel.h"
 #include "mapping/scratch_memory.h"
 
 namespace fumi::mapping {
@@ -52,8 +53,11 @@ at::Tensor widened(const at::Tensor& tensor) {
         at::empty_strided(tensor.sizes(), tensor.strides(), tensor.options().dtype(at::kDouble));
     const float* const from = tensor.const_data_ptr<float>();
     double* const to = wide.mutable_data_ptr<double>();
-    at::parallel_for(0, tensor.numel(), at::internal::GRAIN_SIZE, [&](std::int64_t begin, std::int64_t end) {
-        widen(from + begin, to + begin, static_cast<std::size_t>(end - begin));
+    constexpr std::int64_t size = at::internal::GRAIN_SIZE;
+    const std::int64_t count = tensor.numel();
+    in_parallel((count + size - 1) / size, [&](std::int64_t first, std::int64_t last) {
+        const std::int64_t begin = first * size;
+        widen(from + begin, to + begin, static_cast<std::size_t>(std::min(count, last * size) - begin));
     });
     return wide;
 }

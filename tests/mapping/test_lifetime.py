@@ -58,7 +58,7 @@ def test_fork(probe):
     thread = threading.Thread(target=busy)
     thread.start()
     try:
-        for _ in range(20 if os.environ.get("ASAN_OPTIONS") else 200):
+        for _ in range(20 if os.environ.get("ASAN_OPTIONS") else 100):
             child = os.fork()
             if child == 0:
                 import signal
