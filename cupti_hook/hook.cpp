@@ -20,6 +20,7 @@
 #include "cupti_hook/origin_client.h"
 #include "cupti_hook/program_start.h"
 #include "cupti_hook/recorder.h"
+#include "cupti_hook/torch_library.h"
 
 namespace fumi {
 

@@ -6,15 +6,9 @@
 #include <string>
 
 #include "cupti_hook/message.h"
+#include "cupti_hook/torch_library.h"
 
 namespace fumi {
-
-bool torch_is_loaded() noexcept {
-    void* torch = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
-    if (torch == nullptr) return false;
-    dlclose(torch);
-    return true;
-}
 
 namespace {
 
@@ -47,11 +41,19 @@ std::string beside_this_library(const char* name) {
     return slash == std::string::npos ? std::string(name) : path.substr(0, slash + 1) + name;
 }
 
+std::string of_another_torch() {
+    return ": it was built for another torch than the program's " + torch_version() +
+           "; build FuMi with -DFUMI_PYTHON=PYTHON, a Python that has that one";
+}
+
 void start() {
     const std::string path = beside_this_library("libfumi_torch.so");
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
-        say("%s; calls are recorded without their torch API and line", dlerror());
+        const std::string reason = dlerror();
+        const bool another = reason.find("undefined symbol") != std::string::npos;
+        say("%s%s; calls are recorded without their torch API and line", reason.c_str(),
+            another ? of_another_torch().c_str() : "");
         return;
     }
     const auto begin = reinterpret_cast<fumi_torch_start_t>(dlsym(library, "fumi_torch_start"));

@@ -7,8 +7,6 @@
 
 namespace fumi {
 
-bool torch_is_loaded() noexcept;
-
 // Loads and starts libfumi_torch.so where libtorch_cpu.so is in the process and it has not been tried yet.
 // Loads a library: never called between a program's dlopen and its return.
 void start_origins() noexcept;

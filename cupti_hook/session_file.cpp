@@ -1,6 +1,5 @@
 #include "cupti_hook/session_file.h"
 
-#include <link.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 #include "cupti_hook/libraries/loaded_library.h"
 #include "cupti_hook/message.h"
 #include "cupti_hook/rerun/contracts.h"
+#include "cupti_hook/torch_library.h"
 
 namespace fumi {
 
@@ -63,29 +63,6 @@ std::string command_line() {
         if (c == '\0') c = ' ';
     while (!text.empty() && text.back() == ' ') text.pop_back();
     return text;
-}
-
-// torch/lib/libtorch_cpu.so has torch/version.py above it; a LibTorch has build-version instead.
-std::string torch_version() {
-    std::string library;
-    dl_iterate_phdr(
-        [](dl_phdr_info* info, std::size_t, void* found) {
-            if (std::string_view(info->dlpi_name).ends_with("/libtorch_cpu.so"))
-                *static_cast<std::string*>(found) = info->dlpi_name;
-            return 0;
-        },
-        &library);
-    if (library.empty()) return {};
-    const auto root = std::filesystem::path(library).parent_path().parent_path();
-    std::string line;
-    std::ifstream python(root / "version.py");
-    while (std::getline(python, line)) {
-        const auto quote = line.find('\'');
-        if (line.starts_with("__version__") && quote != std::string::npos)
-            return line.substr(quote + 1, line.find('\'', quote + 1) - quote - 1);
-    }
-    std::ifstream native(root / "build-version");
-    return std::getline(native, line) ? line : "unknown";
 }
 
 void write_versions(session::Writer& writer) {

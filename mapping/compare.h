@@ -97,8 +97,8 @@ struct FumiComparison;
  * where there is nothing to compare: another comparison is under way on this thread, or the configuration
  * leaves comparisons out. With Python: under the GIL. */
 struct FumiComparison* fumi_comparison_begin(uint32_t abi, const char* name, int32_t cuda);
-/* Why no comparison of this size may be made ("" where it may): bytes of the copies against limits.scratch.
- */
+/* Why no comparison of this size may be made ("" where it may): bytes of the copies against limits.scratch;
+ * or another torch than that of the headers that FuMi was built with. */
 const char* fumi_comparison_refusal(struct FumiComparison*, int64_t bytes);
 /* Of the copies that the second function gets; their memory must stay until finish. */
 void fumi_comparison_argument(struct FumiComparison*, const struct FumiArgument*);

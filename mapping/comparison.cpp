@@ -19,6 +19,7 @@
 #include "mapping/operation_check.h"
 #include "mapping/operation_rerun.h"
 #include "mapping/python_stack.h"
+#include "mapping/torch_version.h"
 
 using namespace fumi::mapping;
 
@@ -183,6 +184,9 @@ FUMI_EXPORT FumiComparison* fumi_comparison_begin(uint32_t abi, const char* name
 }
 
 FUMI_EXPORT const char* fumi_comparison_refusal(FumiComparison* comparison, int64_t bytes) {
+    if (const char* const why_not = of_another_torch()) {
+        return why_not;
+    }
     return bytes > comparison->scratch() ? "its copies need more than limits.scratch" : "";
 }
 

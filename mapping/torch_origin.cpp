@@ -6,10 +6,14 @@
 #include "mapping/op_stack.h"
 #include "mapping/origin.h"
 #include "mapping/python_stack.h"
+#include "mapping/torch_version.h"
 
 namespace {
 
 const char* start() noexcept {
+    if (const char* const why_not = fumi::mapping::of_another_torch()) {
+        return why_not;
+    }
     if (!fumi::mapping::nodes_reserve()) {
         return "no 16 MiB of address space for the table of autograd nodes";
     }

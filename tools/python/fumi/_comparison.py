@@ -3,6 +3,7 @@ import ctypes
 import functools
 import os
 import pathlib
+import sys
 from dataclasses import dataclass, field
 
 FIRST, SECOND, FIRST_FP64, SECOND_FP64 = range(4)  # FUMI_OUTPUT_*
@@ -97,7 +98,10 @@ def library():
     path = next((d / "libfumi_torch.so" for d in _directories() if (d / "libfumi_torch.so").exists()), None)
     if path is None:
         raise FileNotFoundError("libfumi_torch.so is not found: install fumi-cuda, or name its directory in FUMI_LIB_DIR")
-    held, free = ctypes.PyDLL(str(path)), ctypes.CDLL(str(path))
+    try:
+        held, free = ctypes.PyDLL(str(path)), ctypes.CDLL(str(path))
+    except OSError as error:
+        raise OSError(f"{error}: is it built for torch {torch.__version__}? cmake -DFUMI_PYTHON={sys.executable}") from None
     handle = ctypes.c_void_p
     for name, result, *arguments in (
             ("begin", handle, ctypes.c_uint32, ctypes.c_char_p, ctypes.c_int32),
