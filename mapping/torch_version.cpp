@@ -1,6 +1,6 @@
 #include "mapping/torch_version.h"
 
-#include <ATen/Version.h>
+#include <caffe2/core/common.h>
 #include <torch/version.h>
 
 #include <exception>
@@ -13,15 +13,11 @@ std::string_view series(std::string_view version) {
     return version.substr(0, version.find('.', version.find('.') + 1) + 1);
 }
 
-// Of torch's build settings: "..., TORCH_VERSION=2.11.0, USE_CUDA=ON, ..."
+// Not at::show_config(), which initialises CUDA: who asks may be inside of that.
 std::string running_version() {
-    const std::string settings = at::show_config();
-    constexpr std::string_view key = "TORCH_VERSION=";
-    const auto begin = settings.find(key);
-    if (begin == std::string::npos) {
-        return "that does not say its version";
-    }
-    return settings.substr(begin + key.size(), settings.find(',', begin) - begin - key.size());
+    const auto& options = caffe2::GetBuildOptions();
+    const auto found = options.find("TORCH_VERSION");
+    return found != options.end() ? found->second : "that does not say its version";
 }
 
 }  // namespace
